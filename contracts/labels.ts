@@ -1,0 +1,35 @@
+/** Labels, annotations and fixed names that the operator writes and the others read. */
+
+export const LABEL = {
+  /** Name of the Sandbox that a pod, claim or Secret belongs to; absent on warm pods. */
+  sandbox: 'sandlot.dev/sandbox',
+  /** Stable name of a pod from its birth, warm or not. */
+  slot: 'sandlot.dev/slot',
+  pool: 'sandlot.dev/pool',
+  template: 'sandlot.dev/template',
+  /** `warm` or `claimed`: which pods a pool may still give away. */
+  state: 'sandlot.dev/state',
+  /** On a Sandbox: the conversation (32 hex digits) that it was made for. */
+  conversation: 'sandlot.dev/conversation',
+  /** On a Sandbox: a label-safe hash of `spec.owner`, so that one owner's sandboxes can be listed. */
+  owner: 'sandlot.dev/owner',
+  name: 'app.kubernetes.io/name',
+  managedBy: 'app.kubernetes.io/managed-by',
+} as const;
+
+export const ANNOTATION = {
+  /** On a pod: the number of the session key that it was started or initialised with. */
+  keyEpoch: 'sandlot.dev/key-epoch',
+  /** On a warm pod: hash of the template it was made from, so that a pool can tell stale pods. */
+  templateHash: 'sandlot.dev/template-hash',
+  /** On a Sandbox, written by the gateway in steps of a minute: last traffic (RFC 3339). */
+  lastTraffic: 'sandlot.dev/last-traffic',
+} as const;
+
+/** `app.kubernetes.io/name` of every sandbox pod; what the shared Service selects. */
+export const SANDBOX_APP = 'sandlot-sandbox';
+export const MANAGER = 'sandlot-operator';
+/** The one headless Service of a namespace through which all sandbox pods get DNS names and EndpointSlices. */
+export const SHARED_SERVICE = 'sandlot-sandboxes';
+export const STATE_WARM = 'warm';
+export const STATE_CLAIMED = 'claimed';

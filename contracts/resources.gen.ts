@@ -1,0 +1,585 @@
+// Generated from crds/ by scripts/generate-types.ts; do not edit.
+
+/**
+ * What the sandbox should be.
+ */
+export interface SandboxSpec {
+  /**
+   * Name of the SandboxTemplate in the same namespace that gives the pod its shape. Without it the installation's built-in shape is used.
+   */
+  template?: string;
+  /**
+   * Container image of the agent server. Overrides the template's; a sandbox with an own image is always started cold.
+   */
+  image?: string;
+  /**
+   * Entry point of the container instead of the image's own.
+   */
+  command?: string[];
+  /**
+   * Arguments of the entry point.
+   */
+  args?: string[];
+  /**
+   * Environment variables of the container, as in a Pod. A sandbox with own variables is started cold.
+   */
+  env?: {
+    /**
+     * Name of the variable.
+     */
+    name: string;
+    /**
+     * Its value as plain text. Keep secrets in a Secret and use valueFrom.
+     */
+    value?: string;
+    /**
+     * Where the value comes from, as in a Pod (secretKeyRef, configMapKeyRef, fieldRef, resourceFieldRef).
+     */
+    valueFrom?: {
+      [k: string]: unknown;
+    };
+  }[];
+  /**
+   * Secrets and ConfigMaps whose keys become environment variables, as in a Pod.
+   */
+  envFrom?: {
+    [k: string]: unknown;
+  }[];
+  /**
+   * CPU, memory and ephemeral storage that the container requests and may use at most, as in a Pod.
+   */
+  resources?: {
+    /**
+     * What the scheduler reserves.
+     */
+    requests?: {
+      [k: string]: number | string;
+    };
+    /**
+     * What the container may use at most.
+     */
+    limits?: {
+      [k: string]: number | string;
+    };
+  };
+  /**
+   * Multiplies the template's CPU and memory (requests and limits). A factor above 1 is always started cold.
+   */
+  resourceFactor?: 1 | 2 | 4 | 8;
+  /**
+   * RuntimeClass of the pod, for example gvisor or kata. It must exist in the cluster.
+   */
+  runtimeClassName?: string;
+  /**
+   * Numeric user that the container runs as; never root.
+   */
+  runAsUser?: number;
+  /**
+   * Numeric primary group of the container.
+   */
+  runAsGroup?: number;
+  /**
+   * Numeric group that owns the workspace volume.
+   */
+  fsGroup?: number;
+  /**
+   * The user that this sandbox belongs to, as the API server knows them. The gateway lets only the owner in.
+   */
+  owner?: string;
+  /**
+   * Running keeps one pod alive. Paused ends the pod and keeps the workspace; setting Running again resumes on the same files with a new session key.
+   */
+  runState?: 'Running' | 'Paused';
+  /**
+   * Where the agent's files live. Cannot be changed after creation.
+   */
+  workspace?: {
+    /**
+     * Ephemeral lives and dies with the pod (files are lost at pause). Claim is a PersistentVolumeClaim that is kept over pause, resume and the loss of the pod.
+     */
+    kind?: 'Ephemeral' | 'Claim';
+    /**
+     * Requested size of the claim, for example 10Gi.
+     */
+    size?: number | string;
+    /**
+     * StorageClass of the claim; the cluster's default when not given.
+     */
+    storageClassName?: string;
+    /**
+     * What happens to the claim when the Sandbox is deleted.
+     */
+    retention?: 'Delete' | 'Retain';
+  };
+  /**
+   * Further named ports of the pod, beside agent, vscode, worker-1 and worker-2.
+   */
+  ports?: {
+    /**
+     * Name used in addresses.
+     */
+    name: string;
+    /**
+     * Port number in the pod.
+     */
+    port: number;
+    /**
+     * Private lets the owner in, Shared also holders of a share link, Public everyone.
+     */
+    visibility?: 'Private' | 'Shared' | 'Public';
+  }[];
+  /**
+   * When the operator pauses and deletes the sandbox by itself. Durations are written like 90s, 20m, 12h or 30d; 0s switches a rule off.
+   */
+  lifecycle?: {
+    /**
+     * Pause after this long without activity.
+     */
+    idleTimeout?: string;
+    /**
+     * Delete this long after creation
+     */
+    maxLifetime?: string;
+    /**
+     * Delete after being paused for this long.
+     */
+    deleteAfterPaused?: string;
+    /**
+     * Whether an authorised request through the gateway resumes a paused sandbox.
+     */
+    wakeOnRequest?: boolean;
+  };
+  /**
+   * What the pod may reach.
+   */
+  network?: {
+    /**
+     * Internet allows cluster DNS and public addresses (not cluster ranges, not cloud metadata). None allows nothing but replies.
+     */
+    egress?: 'Internet' | 'None';
+  };
+  /**
+   * What to do when a pool could serve this sandbox but has no ready pod: Cold starts a new pod, Wait waits for the pool, Fail gives up with a reason.
+   */
+  onDryPool?: 'Cold' | 'Wait' | 'Fail';
+}
+
+/**
+ * What the sandbox is. Written by the operator only.
+ */
+export interface SandboxStatus {
+  /**
+   * The metadata.generation that this status speaks of.
+   */
+  observedGeneration?: number;
+  /**
+   * One word derived from the conditions.
+   */
+  phase?: 'Pending' | 'Starting' | 'Running' | 'Pausing' | 'Paused' | 'Failed' | 'Terminating';
+  /**
+   * Standard conditions: Ready, PodScheduled, PodReady, AgentReady, WorkspaceReady, Paused.
+   */
+  conditions?: {
+    /**
+     * Name of the condition.
+     */
+    type: string;
+    /**
+     * Whether it holds.
+     */
+    status: 'True' | 'False' | 'Unknown';
+    /**
+     * One word for programs.
+     */
+    reason: string;
+    /**
+     * A sentence for people.
+     */
+    message: string;
+    /**
+     * When status last changed.
+     */
+    lastTransitionTime: string;
+    /**
+     * The generation it speaks of.
+     */
+    observedGeneration?: number;
+  }[];
+  /**
+   * Stable name of the pod
+   */
+  slot?: string;
+  /**
+   * Number of the current session key; rises at every claim and resume.
+   */
+  keyEpoch?: number;
+  /**
+   * Address of the pod; empty while there is none.
+   */
+  podIP?: string;
+  /**
+   * Node of the pod.
+   */
+  nodeName?: string;
+  /**
+   * The numbers behind the named ports of the current pod.
+   */
+  ports?: {
+    /**
+     * Name of the port.
+     */
+    name: string;
+    /**
+     * Its number in the pod.
+     */
+    port: number;
+  }[];
+  /**
+   * The pool whose warm pod it took over.
+   */
+  pool?: string;
+  /**
+   * When the current pod became this sandbox's own.
+   */
+  claimedAt?: string;
+  /**
+   * When the agent became ready for the first time since the last start or resume.
+   */
+  startedAt?: string;
+  /**
+   * When the sandbox was last paused.
+   */
+  pausedAt?: string;
+  /**
+   * Last sign of use
+   */
+  lastActivityTime?: string;
+  /**
+   * How often the operator or the kubelet had to start the pod again since the last resume.
+   */
+  restartCount?: number;
+}
+
+/**
+ * The shape. A change applies to pods made afterwards; running sandboxes keep theirs.
+ */
+export interface SandboxTemplateSpec {
+  /**
+   * Container image of the agent server.
+   */
+  image: string;
+  /**
+   * Entry point of the container instead of the image's own.
+   */
+  command?: string[];
+  /**
+   * Arguments of the entry point.
+   */
+  args?: string[];
+  /**
+   * Environment variables of the container, as in a Pod.
+   */
+  env?: {
+    /**
+     * Name of the variable.
+     */
+    name: string;
+    /**
+     * Its value as plain text. Keep secrets in a Secret and use valueFrom.
+     */
+    value?: string;
+    /**
+     * Where the value comes from, as in a Pod (secretKeyRef, configMapKeyRef, fieldRef, resourceFieldRef).
+     */
+    valueFrom?: {
+      [k: string]: unknown;
+    };
+  }[];
+  /**
+   * Secrets and ConfigMaps whose keys become environment variables, as in a Pod.
+   */
+  envFrom?: {
+    [k: string]: unknown;
+  }[];
+  /**
+   * CPU, memory and ephemeral storage that the container requests and may use at most, as in a Pod.
+   */
+  resources?: {
+    /**
+     * What the scheduler reserves.
+     */
+    requests?: {
+      [k: string]: number | string;
+    };
+    /**
+     * What the container may use at most.
+     */
+    limits?: {
+      [k: string]: number | string;
+    };
+  };
+  /**
+   * RuntimeClass of the pod, for example gvisor or kata. It must exist in the cluster.
+   */
+  runtimeClassName?: string;
+  /**
+   * Numeric user that the container runs as; never root.
+   */
+  runAsUser?: number;
+  /**
+   * Numeric primary group of the container.
+   */
+  runAsGroup?: number;
+  /**
+   * Numeric group that owns the workspace volume.
+   */
+  fsGroup?: number;
+  /**
+   * Where the agent's files live, for sandboxes that do not say it themselves.
+   */
+  workspace?: {
+    /**
+     * Ephemeral lives and dies with the pod (files are lost at pause). Claim is a PersistentVolumeClaim that is kept over pause, resume and the loss of the pod.
+     */
+    kind?: 'Ephemeral' | 'Claim';
+    /**
+     * Requested size of the claim, for example 10Gi.
+     */
+    size?: number | string;
+    /**
+     * StorageClass of the claim; the cluster's default when not given.
+     */
+    storageClassName?: string;
+    /**
+     * What happens to the claim when the Sandbox is deleted.
+     */
+    retention?: 'Delete' | 'Retain';
+  };
+  /**
+   * Further named ports of the pod, beside agent, vscode, worker-1 and worker-2.
+   */
+  ports?: {
+    /**
+     * Name used in addresses.
+     */
+    name: string;
+    /**
+     * Port number in the pod.
+     */
+    port: number;
+    /**
+     * Private lets the owner in, Shared also holders of a share link, Public everyone.
+     */
+    visibility?: 'Private' | 'Shared' | 'Public';
+  }[];
+  /**
+   * When the operator pauses and deletes the sandbox by itself. Durations are written like 90s, 20m, 12h or 30d; 0s switches a rule off.
+   */
+  lifecycle?: {
+    /**
+     * Pause after this long without activity.
+     */
+    idleTimeout?: string;
+    /**
+     * Delete this long after creation
+     */
+    maxLifetime?: string;
+    /**
+     * Delete after being paused for this long.
+     */
+    deleteAfterPaused?: string;
+    /**
+     * Whether an authorised request through the gateway resumes a paused sandbox.
+     */
+    wakeOnRequest?: boolean;
+  };
+  /**
+   * What the pod may reach.
+   */
+  network?: {
+    /**
+     * Internet allows cluster DNS and public addresses (not cluster ranges, not cloud metadata). None allows nothing but replies.
+     */
+    egress?: 'Internet' | 'None';
+  };
+  /**
+   * When the kubelet pulls the image.
+   */
+  imagePullPolicy?: 'Always' | 'IfNotPresent' | 'Never';
+  /**
+   * Secrets with registry credentials.
+   */
+  imagePullSecrets?: {
+    /**
+     * Name of the Secret.
+     */
+    name: string;
+  }[];
+  /**
+   * Working directory of the entry point.
+   */
+  workingDir?: string;
+  /**
+   * Labels that a node must have.
+   */
+  nodeSelector?: {
+    [k: string]: string;
+  };
+  /**
+   * Taints that the pod tolerates, as in a Pod.
+   */
+  tolerations?: {
+    [k: string]: unknown;
+  }[];
+  /**
+   * Scheduling preferences, as in a Pod.
+   */
+  affinity?: {
+    [k: string]: unknown;
+  };
+  /**
+   * PriorityClass of the pod.
+   */
+  priorityClassName?: string;
+  /**
+   * How long the agent server may take to checkpoint and exit.
+   */
+  terminationGracePeriodSeconds?: number;
+  /**
+   * Whether the image's agent server can be started dormant and personalised by POST /api/init. Pools need it.
+   */
+  deferredInit?: boolean;
+  /**
+   * Further labels of the pods. Labels of sandlot.dev and app.kubernetes.io are the operator's.
+   */
+  podLabels?: {
+    [k: string]: string;
+  };
+  /**
+   * Further annotations of the pods.
+   */
+  podAnnotations?: {
+    [k: string]: string;
+  };
+}
+
+/**
+ * Written by the operator only.
+ */
+export interface SandboxTemplateStatus {
+  /**
+   * The metadata.generation that this status speaks of.
+   */
+  observedGeneration?: number;
+  /**
+   * Standard conditions: Ready.
+   */
+  conditions?: {
+    /**
+     * Name of the condition.
+     */
+    type: string;
+    /**
+     * Whether it holds.
+     */
+    status: 'True' | 'False' | 'Unknown';
+    /**
+     * One word for programs.
+     */
+    reason: string;
+    /**
+     * A sentence for people.
+     */
+    message: string;
+    /**
+     * When status last changed.
+     */
+    lastTransitionTime: string;
+    /**
+     * The generation it speaks of.
+     */
+    observedGeneration?: number;
+  }[];
+}
+
+/**
+ * What the pool should be.
+ */
+export interface SandboxPoolSpec {
+  /**
+   * Name of the SandboxTemplate in the same namespace.
+   */
+  template: string;
+  /**
+   * Warm, unclaimed pods to keep.
+   */
+  replicas?: number;
+  /**
+   * Hard cap on warm pods, whoever sets replicas.
+   */
+  maxReplicas?: number;
+  /**
+   * How fast the pool may create pods, so that refilling never crowds out sandboxes that people wait for.
+   */
+  refill?: {
+    /**
+     * Pods created per second in the long run.
+     */
+    perSecond?: number;
+    /**
+     * Pods created at once at most.
+     */
+    burst?: number;
+  };
+}
+
+/**
+ * What the pool is. Written by the operator only.
+ */
+export interface SandboxPoolStatus {
+  /**
+   * The metadata.generation that this status speaks of.
+   */
+  observedGeneration?: number;
+  /**
+   * Warm pods that exist, ready or not.
+   */
+  replicas?: number;
+  /**
+   * Warm pods that can be claimed now.
+   */
+  readyReplicas?: number;
+  /**
+   * Label selector of the warm pods, for the scale subresource.
+   */
+  selector?: string;
+  /**
+   * Standard conditions: Ready (the wanted number of warm pods is ready), TemplateFound, Progressing.
+   */
+  conditions?: {
+    /**
+     * Name of the condition.
+     */
+    type: string;
+    /**
+     * Whether it holds.
+     */
+    status: 'True' | 'False' | 'Unknown';
+    /**
+     * One word for programs.
+     */
+    reason: string;
+    /**
+     * A sentence for people.
+     */
+    message: string;
+    /**
+     * When status last changed.
+     */
+    lastTransitionTime: string;
+    /**
+     * The generation it speaks of.
+     */
+    observedGeneration?: number;
+  }[];
+}
