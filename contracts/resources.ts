@@ -1,13 +1,28 @@
 /** The custom resources of sandlot.dev/v1alpha1 as TypeScript sees them. Shapes come from crds/ (resources.gen.ts). */
-import type { SandboxPoolSpec, SandboxPoolStatus, SandboxSpec, SandboxStatus, SandboxTemplateSpec, SandboxTemplateStatus } from './resources.gen.js';
+import type {
+  SandboxPoolSpec,
+  SandboxPoolStatus,
+  SandboxSpec,
+  SandboxStatus,
+  SandboxTemplateSpec,
+  SandboxTemplateStatus,
+} from './resources.gen.js';
 
-export type { SandboxPoolSpec, SandboxPoolStatus, SandboxSpec, SandboxStatus, SandboxTemplateSpec, SandboxTemplateStatus };
+export type {
+  SandboxPoolSpec,
+  SandboxPoolStatus,
+  SandboxSpec,
+  SandboxStatus,
+  SandboxTemplateSpec,
+  SandboxTemplateStatus,
+};
 
 export const GROUP = 'sandlot.dev';
 export const VERSION = 'v1alpha1';
 
 /** Structurally a kube/ `Kind`; declared here too because contracts/ stands beside kube/, not on it. */
-const kindOf = (kind: string, plural: string) => ({ group: GROUP, version: VERSION, kind, plural, namespaced: true }) as const;
+const kindOf = (kind: string, plural: string) =>
+  ({ group: GROUP, version: VERSION, kind, plural, namespaced: true }) as const;
 
 export const SANDBOX = kindOf('Sandbox', 'sandboxes');
 export const SANDBOX_TEMPLATE = kindOf('SandboxTemplate', 'sandboxtemplates');

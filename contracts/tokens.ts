@@ -29,7 +29,12 @@ export function signPass(secret: string, pass: GatewayPass): string {
 }
 
 /** The pass, or undefined when it is malformed, forged, expired or of the other use. */
-export function verifyPass(secret: string, text: string, use: GatewayPass['use'], nowMs: number): GatewayPass | undefined {
+export function verifyPass(
+  secret: string,
+  text: string,
+  use: GatewayPass['use'],
+  nowMs: number,
+): GatewayPass | undefined {
   const dot = text.indexOf('.');
   if (dot < 1 || text.length > 4096) return undefined;
   const payload = text.slice(0, dot);

@@ -60,7 +60,9 @@ export function parseLabel(label: string): { slot: string; port: PortRef } | und
   const dash = label.lastIndexOf('-');
   const slot = label.slice(dash + 1);
   const port = parsePortRef(dash === -1 ? '' : label.slice(0, dash));
-  return SLOT_PATTERN.test(slot) && port !== undefined && (dash === -1) === (port === 'agent') ? { slot, port } : undefined;
+  return SLOT_PATTERN.test(slot) && port !== undefined && (dash === -1) === (port === 'agent')
+    ? { slot, port }
+    : undefined;
 }
 
 function withoutPort(host: string): string {

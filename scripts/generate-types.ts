@@ -30,7 +30,11 @@ function plain(node: unknown): unknown {
   return copy;
 }
 
-const options = { bannerComment: '', additionalProperties: false, style: { singleQuote: true, printWidth: 120 } } as const;
+const options = {
+  bannerComment: '',
+  additionalProperties: false,
+  style: { singleQuote: true, printWidth: 120 },
+} as const;
 let output = '// Generated from crds/ by scripts/generate-types.ts; do not edit.\n';
 for (const [file, kind] of kinds) {
   const crd = parse(readFileSync(`crds/${file}.yaml`, 'utf8')) as Crd;

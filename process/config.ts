@@ -1,0 +1,103 @@
+/**
+ * Configuration: one zod object per program whose keys are environment variable names. A typo must stop the process,
+ * so every wrong value is named at once, and no message repeats a value that could be a secret.
+ */
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+
+/** Wrong configuration; `problems` has one sentence per variable. Programs print them and exit with 2. */
+export class ConfigError extends Error {
+  constructor(readonly problems: string[]) {
+    super(`wrong configuration:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+    this.name = 'ConfigError';
+  }
+}
+
+/**
+ * Parses the variables that the schema names; empty strings count as not set. `NAME_FILE` names a file that holds the
+ * value of `NAME` (mounted Secrets). Throws ConfigError.
+ */
+export function readConfig<Schema extends z.ZodObject>(
+  schema: Schema,
+  env: NodeJS.ProcessEnv,
+): Readonly<z.infer<Schema>> {
+  const problems: string[] = [];
+  const values: Record<string, string> = {};
+  for (const name of Object.keys(schema.shape)) {
+    try {
+      const value = valueOf(name, env);
+      if (value !== undefined) values[name] = value;
+    } catch (error) {
+      problems.push(
+        `${name}_FILE: cannot read the file that it names (${(error as NodeJS.ErrnoException).code ?? 'error'})`,
+      );
+    }
+  }
+  const parsed = schema.safeParse(values);
+  if (!parsed.success) problems.push(...parsed.error.issues.map((issue) => problemOf(issue, values)));
+  if (problems.length > 0 || !parsed.success) throw new ConfigError(problems);
+  return Object.freeze(parsed.data);
+}
+
+function valueOf(name: string, env: NodeJS.ProcessEnv): string | undefined {
+  const plain = env[name];
+  if (plain !== undefined && plain !== '') return plain;
+  const file = env[`${name}_FILE`];
+  return file === undefined || file === '' ? undefined : readFileSync(file, 'utf8').trim();
+}
+
+function problemOf(issue: z.core.$ZodIssue, values: Record<string, string>): string {
+  const name = String(issue.path[0] ?? '');
+  return name in values ? `${name}: ${issue.message}` : `${name}: must be set (${issue.message})`;
+}
+
+/** A TCP port; 0 lets the system choose. */
+export const port = () =>
+  z
+    .string()
+    .regex(/^[0-9]{1,5}$/, 'must be a port number from 0 to 65535')
+    .transform(Number)
+    .refine((value) => value <= 65535, 'must be a port number from 0 to 65535');
+
+/** A whole number within bounds. */
+export const whole = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^[0-9]{1,15}$/, `must be a whole number from ${min} to ${max}`)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, `must be a whole number from ${min} to ${max}`);
+
+/** true or false, 1 or 0. */
+export const flag = () =>
+  z
+    .enum(['true', 'false', '1', '0'], { error: 'must be true or false' })
+    .transform((value) => value === 'true' || value === '1');
+
+/** A secret of at least 32 characters. */
+export const secret = () =>
+  z.string({ error: 'a secret of at least 32 characters' }).min(32, 'must have at least 32 characters');
+
+/** An http or https URL, without a trailing slash. */
+export const url = () =>
+  z
+    .string()
+    .refine(
+      (value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol),
+      'must be an http:// or https:// URL',
+    )
+    .transform((value) => value.replace(/\/+$/, ''));
+
+/** A comma-separated list; blanks around entries and empty entries are dropped. */
+export const list = () =>
+  z.string().transform((value) =>
+    value
+      .split(',')
+      .map((entry) => entry.trim())
+      .filter((entry) => entry !== ''),
+  );
+
+/** Level of the log. */
+export const logLevel = () =>
+  z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], {
+    error: 'must be one of fatal, error, warn, info, debug, trace',
+  });

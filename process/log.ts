@@ -1,0 +1,50 @@
+import { pino, type DestinationStream, type Logger as PinoLogger } from 'pino';
+
+export type Logger = PinoLogger;
+
+/** Fields that may hold a credential wherever they turn up; the last line of defence behind not logging them at all. */
+const REDACTED = [
+  'authorization',
+  'cookie',
+  'set-cookie',
+  'x-api-key',
+  'x-session-api-key',
+  'x-init-api-key',
+  'api_key',
+  'apiKey',
+  'session_api_key',
+  'secret',
+  'secret_key',
+  'token',
+  'password',
+];
+
+/** JSON lines on standard output: `level` as a word, `time` as RFC 3339, `name` of the program. */
+export function createLog(options: { name: string; level?: string; destination?: DestinationStream }): Logger {
+  const paths = REDACTED.flatMap((field) => [`["${field}"]`, `*["${field}"]`, `*.*["${field}"]`]);
+  return pino(
+    {
+      name: options.name,
+      level: options.level ?? 'info',
+      base: { name: options.name },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths, censor: '[redacted]' },
+      serializers: { err: describeError, error: describeError },
+    },
+    options.destination ?? pino.destination({ dest: 1, sync: true }),
+  );
+}
+
+/** Message, code and stack of an error and of what caused it, without the foreign fields that libraries attach (requests, headers). */
+export function describeError(error: unknown, depth = 0): unknown {
+  if (!(error instanceof Error)) return typeof error === 'string' ? error : { message: String(error) };
+  const code = (error as { code?: unknown }).code;
+  return {
+    type: error.name,
+    message: error.message,
+    ...(code === undefined ? {} : { code }),
+    ...(depth === 0 ? { stack: error.stack } : {}),
+    ...(error.cause === undefined || depth >= 3 ? {} : { cause: describeError(error.cause, depth + 1) }),
+  };
+}
