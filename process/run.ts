@@ -67,7 +67,10 @@ function whenToldToStop(): Promise<string> {
       // A Ctrl-C in a terminal goes to the whole process group; a supervised program waits for its supervisor's word.
       if (process.send === undefined) tell('SIGINT');
     });
-    process.once('disconnect', () => tell('parent gone'));
+    process.once('disconnect', () => {
+      // The parent may hang up after its SIGTERM; only a loss out of the blue means anything.
+      if (!told) tell('parent gone');
+    });
   });
 }
 
