@@ -137,7 +137,7 @@ export interface SandboxSpec {
      */
     idleTimeout?: string;
     /**
-     * Delete this long after creation
+     * Delete this long after creation, whatever it does.
      */
     maxLifetime?: string;
     /**
@@ -206,7 +206,7 @@ export interface SandboxStatus {
     observedGeneration?: number;
   }[];
   /**
-   * Stable name of the pod
+   * Stable name of the pod, from which addresses and keys derive.
    */
   slot?: string;
   /**
@@ -251,13 +251,25 @@ export interface SandboxStatus {
    */
   pausedAt?: string;
   /**
-   * Last sign of use
+   * Last sign of use (gateway traffic, the agent's own idle time), in coarse steps.
    */
   lastActivityTime?: string;
   /**
    * How often the operator or the kubelet had to start the pod again since the last resume.
    */
   restartCount?: number;
+  /**
+   * Identity of the current pod; empty while there is none.
+   */
+  podUID?: string;
+  /**
+   * When the operator will replace the lost pod, at the earliest.
+   */
+  nextRestartTime?: string;
+  /**
+   * Losses of the pod in a row, without ten minutes of health between them. Above the crash budget the sandbox becomes Failed.
+   */
+  consecutiveFailures?: number;
 }
 
 /**
@@ -381,7 +393,7 @@ export interface SandboxTemplateSpec {
      */
     idleTimeout?: string;
     /**
-     * Delete this long after creation
+     * Delete this long after creation, whatever it does.
      */
     maxLifetime?: string;
     /**
