@@ -1,0 +1,78 @@
+import { useMutation, useQuery } from '@tanstack/react-query';
+import { startVscodeInstall, vscodeInstall, type Agent } from '../api/agent';
+import { enterSandbox } from '../api/platform';
+import { Problem } from '../parts/Problem';
+import { Sleeping } from './Sleeping';
+
+interface CodeTabProps {
+  agent: Agent | undefined;
+  sandboxId: string;
+  active: boolean;
+}
+
+/** VS Code of the sandbox. Where the machine has none yet, offers to install it and shows how far it is. */
+export function CodeTab({ agent, sandboxId, active }: CodeTabProps) {
+  const install = useQuery({
+    queryKey: ['vscode', agent?.base],
+    queryFn: () => (agent === undefined ? Promise.reject(new Error('no sandbox')) : vscodeInstall(agent)),
+    enabled: agent !== undefined && active,
+    refetchInterval: ({ state }) => (state.data?.state === 'installing' ? 1000 : false),
+  });
+  const start = useMutation({
+    mutationFn: (target: Agent) => startVscodeInstall(target),
+    onSuccess: () => install.refetch(),
+  });
+  if (agent === undefined) return <Sleeping what="VS Code" />;
+  if (install.data?.state === 'installed')
+    return (
+      <Frame sandboxId={sandboxId} title="VS Code" path="/?folder=/workspace/project" agentKey={agent.sessionKey} />
+    );
+  const installing = install.data?.state === 'installing';
+  return (
+    <div className="offer">
+      <Problem error={install.error ?? start.error} />
+      {install.data === undefined ? null : (
+        <>
+          <p>VS Code is not installed on this machine yet. Installing takes about a minute and 300 MB, once.</p>
+          <button
+            type="button"
+            className="primary"
+            disabled={installing || start.isPending}
+            onClick={() => start.mutate(agent)}
+          >
+            {installing ? 'Installing…' : 'Install VS Code'}
+          </button>
+          {installing ? <progress max={100} value={install.data.percent} aria-label="Installation" /> : null}
+          <p
+            role={install.data.state === 'failed' ? 'alert' : 'status'}
+            className={install.data.state === 'failed' ? 'problem' : 'hint'}
+          >
+            {install.data.message}
+          </p>
+        </>
+      )}
+    </div>
+  );
+}
+
+function Frame({
+  sandboxId,
+  title,
+  path,
+  agentKey,
+}: {
+  sandboxId: string;
+  title: string;
+  path: string;
+  agentKey: string;
+}) {
+  const entry = useQuery({
+    queryKey: ['entry', sandboxId, 'vscode', agentKey],
+    queryFn: () => enterSandbox(sandboxId, 'vscode', path),
+    // The pass is for one use within a minute; the frame keeps the cookie that it was exchanged for.
+    staleTime: Infinity,
+    gcTime: 0,
+  });
+  if (entry.data === undefined) return <Problem error={entry.error} />;
+  return <iframe title={title} src={entry.data.url} allow="clipboard-read; clipboard-write" />;
+}

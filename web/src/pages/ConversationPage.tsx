@@ -1,0 +1,66 @@
+import { useQuery } from '@tanstack/react-query';
+import { useMemo, useState } from 'react';
+import { Link } from 'wouter';
+import { agentOf } from '../api/agent';
+import { getConversation, type Conversation, type ExecutionStatus } from '../api/platform';
+import { AppTab } from '../conversation/AppTab';
+import { Chat } from '../conversation/Chat';
+import { CodeTab } from '../conversation/CodeTab';
+import { EventsTab } from '../conversation/EventsTab';
+import { Header } from '../conversation/Header';
+import { TerminalTab } from '../conversation/TerminalTab';
+import { useEvents } from '../conversation/useEvents';
+import { Problem } from '../parts/Problem';
+import { Tabs } from '../parts/Tabs';
+
+export function ConversationPage({ id }: { id: string }) {
+  const query = useQuery({
+    queryKey: ['conversation', id],
+    queryFn: () => getConversation(id),
+    // Quick while something is changing, slow otherwise: titles and states of others' making still arrive.
+    refetchInterval: ({ state }) => (state.data?.sandbox_status === 'STARTING' ? 500 : 5000),
+  });
+  if (query.isPending) return <p className="page">Loading…</p>;
+  if (query.data == null) {
+    return (
+      <div className="page">
+        <Problem error={query.error} />
+        {query.isSuccess ? <p>There is no such conversation.</p> : null}
+        <Link href="/">Go to your conversations</Link>
+      </div>
+    );
+  }
+  return <Open conversation={query.data} />;
+}
+
+function Open({ conversation }: { conversation: Conversation }) {
+  const { id, conversation_url, session_api_key, sandbox_status } = conversation;
+  const agent = useMemo(
+    () => (sandbox_status === 'RUNNING' ? agentOf({ id, conversation_url, session_api_key }) : undefined),
+    [id, conversation_url, session_api_key, sandbox_status],
+  );
+  const live = useEvents(id, agent);
+  const [tab, setTab] = useState('events');
+  const run = (
+    agent === undefined ? null : (live.runStatus ?? conversation.execution_status)
+  ) as ExecutionStatus | null;
+  const tabs = [
+    { key: 'events', label: 'Events', content: <EventsTab events={live.events} /> },
+    { key: 'terminal', label: 'Terminal', content: <TerminalTab agent={agent} /> },
+    {
+      key: 'code',
+      label: 'Code',
+      content: <CodeTab agent={agent} sandboxId={conversation.sandbox_id} active={tab === 'code'} />,
+    },
+    { key: 'app', label: 'App', content: <AppTab agent={agent} sandboxId={conversation.sandbox_id} /> },
+  ];
+  return (
+    <div className="conversation">
+      <Header conversation={conversation} run={run} agent={agent} />
+      <div className="columns">
+        <Chat conversation={conversation} run={run} agent={agent} live={live} />
+        <Tabs label="Sandbox" tabs={tabs} active={tab} onChange={setTab} />
+      </div>
+    </div>
+  );
+}

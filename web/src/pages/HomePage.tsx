@@ -1,0 +1,96 @@
+import { useInfiniteQuery, useMutation } from '@tanstack/react-query';
+import { useState, type FormEvent } from 'react';
+import { Link, useLocation } from 'wouter';
+import { searchConversations, startConversation, type Conversation } from '../api/platform';
+import { Badge } from '../parts/Badge';
+import { Problem } from '../parts/Problem';
+import { onEnter } from '../parts/keys';
+
+export function HomePage() {
+  return (
+    <div className="page">
+      <StartForm />
+      <ConversationList />
+    </div>
+  );
+}
+
+function StartForm() {
+  const [text, setText] = useState('');
+  const [repository, setRepository] = useState('');
+  const [, navigate] = useLocation();
+  const start = useMutation({
+    mutationFn: startConversation,
+    onSuccess: (task) => navigate(`/conversations/task-${task.id}`),
+  });
+  const submit = (event?: FormEvent) => {
+    event?.preventDefault();
+    if (text.trim() === '' || start.isPending) return;
+    start.mutate({ text, ...(repository.trim() === '' ? {} : { repository: repository.trim() }) });
+  };
+  return (
+    <form className="start" onSubmit={submit}>
+      <label htmlFor="task">What should the agent do?</label>
+      <textarea
+        id="task"
+        rows={4}
+        autoFocus
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+        onKeyDown={onEnter(submit)}
+      />
+      <div className="bar">
+        <label className="inline">
+          Repository <span className="hint">(optional, owner/name)</span>
+          <input value={repository} onChange={(event) => setRepository(event.target.value)} pattern="[^\s/]+/[^\s/]+" />
+        </label>
+        <button className="primary" type="submit" disabled={text.trim() === '' || start.isPending}>
+          {start.isPending ? 'Starting…' : 'Start'}
+        </button>
+      </div>
+      <Problem error={start.error} />
+    </form>
+  );
+}
+
+function ConversationList() {
+  const list = useInfiniteQuery({
+    queryKey: ['conversations'],
+    queryFn: ({ pageParam }) => searchConversations(pageParam),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next_page_id ?? undefined,
+    refetchInterval: 5000,
+  });
+  const conversations = list.data?.pages.flatMap((page) => page.items) ?? [];
+  return (
+    <section aria-labelledby="recent">
+      <h2 id="recent">Recent conversations</h2>
+      <Problem error={list.error} />
+      {list.isSuccess && conversations.length === 0 ? (
+        <p className="hint">None yet. What you start above appears here.</p>
+      ) : null}
+      <ul className="list">
+        {conversations.map((conversation) => (
+          <Row key={conversation.id} conversation={conversation} />
+        ))}
+      </ul>
+      {list.hasNextPage ? (
+        <button type="button" onClick={() => void list.fetchNextPage()} disabled={list.isFetchingNextPage}>
+          Show more
+        </button>
+      ) : null}
+    </section>
+  );
+}
+
+function Row({ conversation }: { conversation: Conversation }) {
+  return (
+    <li>
+      <Link href={`/conversations/${conversation.id}`}>
+        <span className="title">{conversation.title ?? 'Untitled'}</span>
+        <time dateTime={conversation.updated_at}>{new Date(conversation.updated_at).toLocaleString()}</time>
+        <Badge sandbox={conversation.sandbox_status} run={conversation.execution_status} />
+      </Link>
+    </li>
+  );
+}

@@ -1,0 +1,54 @@
+import { useQuery } from '@tanstack/react-query';
+import { useEffect } from 'react';
+import { Link, useLocation } from 'wouter';
+import { getProgress, getStartTask } from '../api/platform';
+import { Problem } from '../parts/Problem';
+import { Steps } from '../parts/Steps';
+import { startSteps } from '../parts/startSteps';
+
+const POLL_MS = 300;
+
+/** The way of a new conversation from the request to the first event, step by step. */
+export function StartPage({ taskId }: { taskId: string }) {
+  const [, navigate] = useLocation();
+  const task = useQuery({
+    queryKey: ['start-task', taskId],
+    queryFn: () => getStartTask(taskId),
+    refetchInterval: ({ state }) =>
+      state.data?.status === 'READY' || state.data?.status === 'ERROR' ? false : POLL_MS,
+  });
+  const sandboxId = task.data?.sandbox_id ?? undefined;
+  const status = task.data?.status;
+  const progress = useQuery({
+    queryKey: ['progress', sandboxId],
+    queryFn: () => getProgress(sandboxId ?? ''),
+    enabled: sandboxId !== undefined,
+    refetchInterval: status === 'READY' || status === 'ERROR' ? false : POLL_MS,
+  });
+  const conversationId = status === 'READY' ? task.data?.app_conversation_id : undefined;
+  useEffect(() => {
+    if (conversationId != null) navigate(`/conversations/${conversationId}`, { replace: true });
+  }, [conversationId, navigate]);
+
+  if (task.isSuccess && task.data === null) {
+    return (
+      <p className="page">
+        This start is not known any more. <Link href="/">Go to your conversations</Link>
+      </p>
+    );
+  }
+  return (
+    <div className="page">
+      <h1>Starting your sandbox</h1>
+      <Problem error={task.error} />
+      <Steps steps={startSteps(task.data ?? undefined, progress.data)} />
+      {status === 'ERROR' ? (
+        <p className="problem" role="alert">
+          {task.data?.detail ?? 'The start failed.'} <Link href="/">Try again</Link>
+        </p>
+      ) : (
+        <p className="hint">{task.data?.detail ?? ''}</p>
+      )}
+    </div>
+  );
+}

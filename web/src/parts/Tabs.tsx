@@ -1,0 +1,59 @@
+import { useId, type KeyboardEvent, type ReactNode } from 'react';
+
+export interface Tab {
+  key: string;
+  label: string;
+  content: ReactNode;
+}
+
+interface TabsProps {
+  tabs: Tab[];
+  active: string;
+  onChange(key: string): void;
+  label: string;
+}
+
+/** Tabs as the ARIA practices describe them: arrow keys move, one tab stop; a panel stays mounted once it was shown. */
+export function Tabs({ tabs, active, onChange, label }: TabsProps) {
+  const id = useId();
+  const move = (event: KeyboardEvent, index: number) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (step === undefined) return;
+    const next = tabs[(index + step + tabs.length) % tabs.length];
+    if (next === undefined) return;
+    onChange(next.key);
+    document.getElementById(`${id}-${next.key}`)?.focus();
+  };
+  return (
+    <section className="tabs">
+      <div role="tablist" aria-label={label}>
+        {tabs.map((tab, index) => (
+          <button
+            key={tab.key}
+            id={`${id}-${tab.key}`}
+            role="tab"
+            type="button"
+            aria-selected={tab.key === active}
+            aria-controls={`${id}-${tab.key}-panel`}
+            tabIndex={tab.key === active ? 0 : -1}
+            onClick={() => onChange(tab.key)}
+            onKeyDown={(event) => move(event, index)}
+          >
+            {tab.label}
+          </button>
+        ))}
+      </div>
+      {tabs.map((tab) => (
+        <div
+          key={tab.key}
+          id={`${id}-${tab.key}-panel`}
+          role="tabpanel"
+          aria-labelledby={`${id}-${tab.key}`}
+          hidden={tab.key !== active}
+        >
+          {tab.key === active || tab.key === 'code' ? tab.content : null}
+        </div>
+      ))}
+    </section>
+  );
+}
