@@ -1,8 +1,11 @@
+import { lazy, Suspense } from 'react';
 import { Link, Route, Switch } from 'wouter';
-import { ConversationPage } from './pages/ConversationPage';
 import { HomePage } from './pages/HomePage';
 import { SettingsPage } from './pages/SettingsPage';
 import { StartPage } from './pages/StartPage';
+
+/** The terminal and the rest of a conversation are half the code; the home screen does not wait for them. */
+const ConversationPage = lazy(() => import('./pages/ConversationPage'));
 
 export function App() {
   return (
@@ -24,7 +27,13 @@ export function App() {
           <Route path="/" component={HomePage} />
           <Route path="/settings" component={SettingsPage} />
           <Route path="/conversations/task-:task">{({ task }) => <StartPage key={task} taskId={task} />}</Route>
-          <Route path="/conversations/:id">{({ id }) => <ConversationPage key={id} id={id} />}</Route>
+          <Route path="/conversations/:id">
+            {({ id }) => (
+              <Suspense fallback={<p className="page">Loading…</p>}>
+                <ConversationPage key={id} id={id} />
+              </Suspense>
+            )}
+          </Route>
           <Route>
             <p className="page">
               There is no such page. <Link href="/">Go to your conversations</Link>

@@ -13,7 +13,7 @@ import { useEvents } from '../conversation/useEvents';
 import { Problem } from '../parts/Problem';
 import { Tabs } from '../parts/Tabs';
 
-export function ConversationPage({ id }: { id: string }) {
+export default function ConversationPage({ id }: { id: string }) {
   const query = useQuery({
     queryKey: ['conversation', id],
     queryFn: () => getConversation(id),

@@ -1,4 +1,4 @@
-import { useId, type KeyboardEvent, type ReactNode } from 'react';
+import { useId, useRef, type KeyboardEvent, type ReactNode } from 'react';
 
 export interface Tab {
   key: string;
@@ -16,6 +16,8 @@ interface TabsProps {
 /** Tabs as the ARIA practices describe them: arrow keys move, one tab stop; a panel stays mounted once it was shown. */
 export function Tabs({ tabs, active, onChange, label }: TabsProps) {
   const id = useId();
+  const visited = useRef(new Set<string>());
+  visited.current.add(active);
   const move = (event: KeyboardEvent, index: number) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (step === undefined) return;
@@ -51,7 +53,7 @@ export function Tabs({ tabs, active, onChange, label }: TabsProps) {
           aria-labelledby={`${id}-${tab.key}`}
           hidden={tab.key !== active}
         >
-          {tab.key === active || tab.key === 'code' ? tab.content : null}
+          {visited.current.has(tab.key) ? tab.content : null}
         </div>
       ))}
     </section>
