@@ -21,6 +21,16 @@ const schema = z.object({
   LOG_LEVEL: logLevel().default('info'),
 });
 
+function problemsOf(env: NodeJS.ProcessEnv): string[] {
+  try {
+    readConfig(schema, env);
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+}
+
 t.test('configuration: defaults, conversions, and every mistake named at once', async (t) => {
   const good = readConfig(schema, {
     SECRET: 'x'.repeat(32),
@@ -41,40 +51,17 @@ t.test('configuration: defaults, conversions, and every mistake named at once', 
   });
   t.ok(Object.isFrozen(good));
 
-  try {
-    readConfig(schema, {
-      SECRET: 'hunter2',
-      PORT: '70000',
-      BASE: 'ftp://x',
-      ON: 'yes',
-      WORKERS: '9',
-      LOG_LEVEL: 'loud',
-    });
-    t.fail('wrong values must not pass');
-  } catch (error) {
-    t.ok(error instanceof ConfigError);
-    const { problems, message } = error as ConfigError;
-    t.same(problems.map((problem) => problem.split(':')[0]).sort(), [
-      'BASE',
-      'LOG_LEVEL',
-      'ON',
-      'PORT',
-      'SECRET',
-      'WORKERS',
-    ]);
-    t.notMatch(message, 'hunter2', 'no value in the message');
-  }
-  t.throws(() => readConfig(schema, {}), {
-    problems: [/^SECRET: must be set \(a secret of at least 32 characters\)$/],
-  });
+  const wrong = { SECRET: 'hunter2', PORT: '70000', BASE: 'ftp://x', ON: 'yes', WORKERS: '9', LOG_LEVEL: 'loud' };
+  const problems = problemsOf(wrong);
+  t.same(problems.map((problem) => problem.split(':')[0]).sort(), Object.keys(wrong).sort());
+  t.notMatch(problems.join(), 'hunter2', 'no value in a message');
+  t.same(problemsOf({}), ['SECRET: must be set (a secret of at least 32 characters)']);
 });
 
 t.test('configuration: NAME_FILE is read where NAME is not set', async (t) => {
   const file = join(t.testdir({ secret: `${'s'.repeat(40)}\n` }), 'secret');
   t.equal(readConfig(schema, { SECRET_FILE: file }).SECRET, 's'.repeat(40));
-  t.throws(() => readConfig(schema, { SECRET_FILE: '/nonexistent' }), {
-    problems: [/SECRET_FILE: cannot read .*ENOENT/, /SECRET/],
-  });
+  t.match(problemsOf({ SECRET_FILE: '/nonexistent' }), [/SECRET_FILE: cannot read .*ENOENT/, /SECRET/]);
 });
 
 t.test('log: credentials do not get out, causes do', async (t) => {
