@@ -13,6 +13,8 @@ export const LABEL = {
   conversation: 'sandlot.dev/conversation',
   /** On a Sandbox: a label-safe hash of `spec.owner`, so that one owner's sandboxes can be listed. */
   owner: 'sandlot.dev/owner',
+  /** On a pod: what it may reach (`Internet`, `None`); the shared network policies select by it. */
+  egress: 'sandlot.dev/egress',
   name: 'app.kubernetes.io/name',
   managedBy: 'app.kubernetes.io/managed-by',
 } as const;
@@ -20,6 +22,8 @@ export const LABEL = {
 export const ANNOTATION = {
   /** On a pod: the number of the session key that it was started or initialised with. */
   keyEpoch: 'sandlot.dev/key-epoch',
+  /** On a pod: how many pods of this sandbox were lost since the last resume, before this one. */
+  restarts: 'sandlot.dev/restarts',
   /** On a warm pod: hash of the template it was made from, so that a pool can tell stale pods. */
   templateHash: 'sandlot.dev/template-hash',
   /** On a Sandbox, written by the gateway in steps of a minute: last traffic (RFC 3339). */
