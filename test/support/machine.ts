@@ -1,0 +1,43 @@
+/** What is really on this machine, seen from outside Sandlot. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+import { ask, type Answer } from './client.js';
+import type { Stack } from './stack.js';
+
+/** Pids of the processes that mention `needle` in their command line or environment (Linux). */
+export function processesOf(needle: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter((pid) => mentions(`/proc/${pid}/cmdline`, needle) || mentions(`/proc/${pid}/environ`, needle))
+    .map(Number);
+}
+
+function mentions(file: string, needle: string): boolean {
+  try {
+    return readFileSync(file, 'latin1').includes(needle);
+  } catch {
+    // The process ended meanwhile, or is not ours to read.
+    return false;
+  }
+}
+
+interface KubeConfigFile {
+  clusters: { cluster: { server: string } }[];
+  users: { user: { token: string } }[];
+}
+
+export interface Listed {
+  metadata: { name: string; namespace?: string; labels?: Record<string, string>; ownerReferences?: { name: string }[] };
+  status?: Record<string, unknown>;
+}
+
+/** A plain HTTP call to the stack's Kubernetes API, with the token of the printed kubeconfig. */
+export async function askKube<T>(stack: Stack, path: string): Promise<Answer<T>> {
+  const config = parse(readFileSync(stack.kubeconfig, 'utf8')) as KubeConfigFile;
+  const server = config.clusters[0]?.cluster.server ?? '';
+  return await ask<T>(`${server}${path}`, { headers: { authorization: `Bearer ${config.users[0]?.user.token ?? ''}` } });
+}
+
+export async function listKube(stack: Stack, path: string): Promise<Listed[]> {
+  return (await askKube<{ items: Listed[] }>(stack, path)).body.items;
+}
