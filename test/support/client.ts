@@ -175,11 +175,11 @@ export async function browse(stack: Stack, sandboxId: string, port: string | num
     body: { port, path },
   });
   if (entry.status !== 200) throw new Error(`entry: ${entry.status} ${entry.text}`);
-  const let_in = await ask(entry.body.url);
-  const location = let_in.headers.location;
+  const letIn = await ask(entry.body.url);
+  const location = letIn.headers.location;
   if (typeof location !== 'string')
-    throw new Error(`the gateway did not let the browser in: ${let_in.status} ${let_in.text}`);
-  const cookies = [let_in.headers['set-cookie'] ?? []].flat().map((cookie) => cookie.split(';')[0] ?? '');
+    throw new Error(`the gateway did not let the browser in: ${letIn.status} ${letIn.text}`);
+  const cookies = [letIn.headers['set-cookie'] ?? []].flat().map((cookie) => cookie.split(';')[0] ?? '');
   return await ask(new URL(location, entry.body.url).href, {
     headers: { cookie: cookies.join('; '), accept: 'text/html' },
   });

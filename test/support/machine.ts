@@ -1,7 +1,7 @@
 /** What is really on this machine, seen from outside Sandlot. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import { ask, type Answer } from './client.js';
+import { ask, type Answer, type AskOptions } from './client.js';
 import type { Stack } from './stack.js';
 
 /** Pids of the processes that mention `needle` in their command line or environment (Linux). */
@@ -32,10 +32,11 @@ export interface Listed {
 }
 
 /** A plain HTTP call to the stack's Kubernetes API, with the token of the printed kubeconfig. */
-export async function askKube<T>(stack: Stack, path: string): Promise<Answer<T>> {
+export async function askKube<T>(stack: Stack, path: string, options: AskOptions = {}): Promise<Answer<T>> {
   const config = parse(readFileSync(stack.kubeconfig, 'utf8')) as KubeConfigFile;
   const server = config.clusters[0]?.cluster.server ?? '';
-  return await ask<T>(`${server}${path}`, { headers: { authorization: `Bearer ${config.users[0]?.user.token ?? ''}` } });
+  const authorization = `Bearer ${config.users[0]?.user.token ?? ''}`;
+  return await ask<T>(`${server}${path}`, { ...options, headers: { authorization, ...options.headers } });
 }
 
 export async function listKube(stack: Stack, path: string): Promise<Listed[]> {
