@@ -12,6 +12,26 @@ export function processesOf(needle: string): number[] {
     .map(Number);
 }
 
+/** Pids of the children of `parent` whose command line mentions `word` (Linux). */
+export function childrenOf(parent: number, word: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && mentions(`/proc/${name}/cmdline`, word) && parentOf(name) === parent)
+    .map(Number);
+}
+
+function parentOf(pid: string): number | undefined {
+  try {
+    // The second field, the program's name in brackets, may hold blanks; the parent is the second after it.
+    return Number(
+      readFileSync(`/proc/${pid}/stat`, 'latin1')
+        .replace(/^.*\) /s, '')
+        .split(' ')[1],
+    );
+  } catch {
+    return undefined;
+  }
+}
+
 function mentions(file: string, needle: string): boolean {
   try {
     return readFileSync(file, 'latin1').includes(needle);
