@@ -53,23 +53,32 @@ const RESOURCES: ResourceRequirements = {
 
 /** Sandboxes without template get `builtInTemplate`. Throws RangeError when resourceFactor meets a quantity that cannot be multiplied. */
 export function shapeOf(template: SandboxTemplateSpec, spec: SandboxSpec = {}): Shape {
-  const user = spec.runAsUser ?? template.runAsUser ?? USER;
-  const group = spec.runAsGroup ?? template.runAsGroup ?? user;
   return {
     image: spec.image ?? template.image,
     ...optional('command', spec.command ?? template.command),
     ...optional('args', spec.args ?? template.args),
-    ...optional('workingDir', template.workingDir),
     env: byName([...((template.env ?? []) as EnvVar[]), ...((spec.env ?? []) as EnvVar[])]),
     envFrom: [...(template.envFrom ?? []), ...(spec.envFrom ?? [])] as EnvFromSource[],
     resources: resourcesOf(template, spec),
     ...optional('runtimeClassName', spec.runtimeClassName ?? template.runtimeClassName),
-    runAsUser: user,
-    runAsGroup: group,
-    fsGroup: spec.fsGroup ?? template.fsGroup ?? group,
+    ...identityOf(template, spec),
     workspace: workspaceOf(template, spec),
     ports: portsOf([...(template.ports ?? []), ...(spec.ports ?? [])]),
     egress: spec.network?.egress ?? template.network?.egress ?? 'Internet',
+    ...templateOnly(template),
+  };
+}
+
+function identityOf(template: SandboxTemplateSpec, spec: SandboxSpec) {
+  const runAsUser = spec.runAsUser ?? template.runAsUser ?? USER;
+  const runAsGroup = spec.runAsGroup ?? template.runAsGroup ?? runAsUser;
+  return { runAsUser, runAsGroup, fsGroup: spec.fsGroup ?? template.fsGroup ?? runAsGroup };
+}
+
+/** What a sandbox cannot override. */
+function templateOnly(template: SandboxTemplateSpec) {
+  return {
+    ...optional('workingDir', template.workingDir),
     ...optional('imagePullPolicy', template.imagePullPolicy),
     imagePullSecrets: template.imagePullSecrets ?? [],
     ...optional('nodeSelector', template.nodeSelector),

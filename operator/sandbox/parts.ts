@@ -1,0 +1,79 @@
+/** The parts that decisions are made of. */
+import { LABEL } from '../../contracts/labels.js';
+import { done, stalled, wait as waitMs, type Outcome } from '../../kube/outcome.js';
+import { timeMs } from '../durations.js';
+import type { Shape } from '../shape.js';
+import { NOT_PAUSED, no, podless, workspaceFact, type Facts } from './conditions.js';
+import type { Action, Decision, Situation } from './situation.js';
+import { statusOf, WITHOUT_POD } from './status.js';
+
+/** Pods that are on their way out are looked at again this often, ms, should their deletion event be missed. */
+export const GOING_MS = 15_000;
+
+/** A failure that only a change of the spec ends. The pod is removed, the workspace stays. */
+export function fail(s: Situation, shape: Shape | undefined, reason: string, message: string): Decision {
+  const way = 'Set runState to Paused and back to Running, or change the spec, to try again; the workspace is kept.';
+  const facts: Facts = {
+    ...podless(reason, message),
+    workspace: workspaceFact(shape?.workspace, s.workspace),
+    paused: NOT_PAUSED,
+    ready: no(reason, `${message}. ${way}`),
+  };
+  const changes = { ...WITHOUT_POD, nextRestartTime: undefined };
+  return decision({
+    status: statusOf({ ...s, facts, changes, terminal: true }),
+    actions: s.pod === undefined ? [] : deletion(s),
+    reports: [{ type: 'Warning', reason, message }],
+    ending: stalled(reason),
+  });
+}
+
+/** Ends the pod and whatever strays; a warm pod's workspace becomes the sandbox's own before it can go with the pool. */
+export function deletion(s: Situation): Action[] {
+  const overdue = (pod: NonNullable<Situation['pod']>) => {
+    const deadline = timeMs(pod.metadata.deletionTimestamp);
+    return deadline !== undefined && s.now > deadline + s.limits.lostMs;
+  };
+  const pods = s.pod === undefined ? s.strays : [s.pod, ...s.strays];
+  return [
+    ...adoptions(s),
+    ...pods
+      .filter((pod) => pod.metadata.deletionTimestamp === undefined || overdue(pod))
+      .map((pod): Action => ({
+        do: 'deletePod',
+        name: pod.metadata.name,
+        uid: pod.metadata.uid ?? '',
+        ...(overdue(pod) ? { force: true } : {}),
+      })),
+  ];
+}
+
+/** What a claim left with its pool. */
+export function adoptions(s: Situation): Action[] {
+  const slot = s.sandbox.status?.slot ?? s.pod?.metadata.labels?.[LABEL.slot];
+  if (slot === undefined) return [];
+  const foreign = (child: { metadata: { labels?: Record<string, string> } } | undefined) =>
+    child !== undefined && child.metadata.labels?.[LABEL.sandbox] === undefined;
+  return [
+    ...(foreign(s.workspace) ? [{ do: 'adopt' as const, what: 'workspace' as const, slot }] : []),
+    ...(foreign(s.secret) ? [{ do: 'adopt' as const, what: 'secret' as const, slot }] : []),
+  ];
+}
+
+export function decision(parts: Partial<Decision> & Pick<Decision, 'status'>): Decision {
+  return { first: 'actions', actions: [], afterwards: [], reports: [], ending: done, ...parts };
+}
+
+export const wait = (ms: number, reason: string): Outcome => waitMs(Math.max(0, Math.ceil(ms)), reason);
+/** Waits for a pod to go: until it would be overdue. */
+export const going = (s: Situation): Outcome => {
+  const deadline = timeMs(s.pod?.metadata.deletionTimestamp);
+  return wait(
+    deadline === undefined ? GOING_MS : Math.max(deadline + s.limits.lostMs + 1_000 - s.now, 1_000),
+    'pod is going',
+  );
+};
+
+export function sooner(ending: Outcome, ms: number, reason: string): Outcome {
+  return ending.type === 'wait' && ending.ms <= ms ? ending : wait(ms, reason);
+}
