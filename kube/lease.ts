@@ -1,0 +1,199 @@
+/**
+ * Leader election by a coordination.k8s.io Lease, written with optimistic concurrency. Never two leaders:
+ * - the holder stops leading `renewDeadlineMs` after the *start* of its last successful renewal, without asking anyone;
+ * - a candidate takes over `leaseDurationMs` (longer) after it *saw* the last renewal, by its own monotonic clock, never by
+ *   the timestamps in the Lease. Clocks of different machines are not compared.
+ */
+import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from './client.js';
+import { LEASE } from './kinds.js';
+import type { LeaseObject } from './objects.js';
+import type { Log } from './log.js';
+import type { KubeMetrics } from './metrics.js';
+import type { Clock } from './types.js';
+
+export interface LeaseOptions {
+  client: Pick<KubeClient, 'get' | 'create' | 'replace'>;
+  namespace: string;
+  name: string;
+  /** Unique per process, e.g. the pod's name. */
+  identity: string;
+  /**
+   * Runs while this process leads; must stop working and resolve when `signal` is aborted (leadership lost or `stop`). The
+   * next term, here, starts only after that; the Lease is released only after that.
+   */
+  lead: (signal: AbortSignal) => Promise<void>;
+  clock: Clock;
+  /** ms that never jump back; default the process's. Wall time is only looked at to notice a suspended machine. */
+  monotonicNow?: () => number;
+  log: Log;
+  metrics?: KubeMetrics | undefined;
+  leaseDurationMs?: number;
+  renewDeadlineMs?: number;
+  retryPeriodMs?: number;
+  random?: () => number;
+}
+
+export interface LeaderElection {
+  /** True only while leadership is certain at this moment. */
+  leads(): boolean;
+  /** Who holds the Lease, as last seen. */
+  holder(): string | undefined;
+  /** Ends the term, waits for `lead`, releases the Lease so that another can take it at once. */
+  stop(): Promise<void>;
+}
+
+const DURATION = { lease: 15_000, renew: 10_000, retry: 2_000 };
+
+/** metav1.MicroTime: exactly six digits. */
+const microTime = (ms: number): string => new Date(ms).toISOString().replace('Z', '000Z');
+
+interface Seen {
+  object: LeaseObject | undefined;
+  /** Changes at every renewal. */
+  version: string;
+  at: number;
+}
+
+export function startLeaderElection(options: LeaseOptions): LeaderElection {
+  const { client, namespace, name, identity, clock, log, metrics, random = Math.random } = options;
+  const monotonicNow = options.monotonicNow ?? (() => performance.now());
+  const duration = options.leaseDurationMs ?? DURATION.lease;
+  const renewDeadline = options.renewDeadlineMs ?? DURATION.renew;
+  const retryPeriod = options.retryPeriodMs ?? DURATION.retry;
+  if (!(retryPeriod * 1.2 < renewDeadline && renewDeadline < duration)) {
+    throw new RangeError('lease: retry period < renew deadline < lease duration must hold');
+  }
+  const stopping = new AbortController();
+  const ref = { namespace, name };
+  let seen: Seen = { object: undefined, version: '', at: 0 };
+  let term: { until: { monotonic: number; wall: number }; end: AbortController; ended: Promise<void> } | undefined;
+
+  const leads = (): boolean =>
+    term !== undefined &&
+    !term.end.signal.aborted &&
+    monotonicNow() < term.until.monotonic &&
+    // A suspended machine's monotonic clock may stand still; its wall clock does not.
+    clock.now() < term.until.wall;
+
+  const observe = (object: LeaseObject | undefined): void => {
+    const version = object?.metadata.resourceVersion ?? '';
+    if (version !== seen.version || object === undefined) seen = { object, version, at: monotonicNow() };
+  };
+  const isFree = (): boolean => {
+    const spec = seen.object?.spec;
+    if (!spec?.holderIdentity) return true;
+    if (spec.holderIdentity === identity) return true;
+    return monotonicNow() >= seen.at + (spec.leaseDurationSeconds ?? duration / 1000) * 1000;
+  };
+
+  const record = (holderIdentity: string): LeaseObject => {
+    const old = seen.object?.spec;
+    const now = microTime(clock.now());
+    const same = old?.holderIdentity === holderIdentity;
+    return {
+      metadata: { ...seen.object?.metadata, namespace, name },
+      spec: {
+        holderIdentity,
+        // A released lease may be taken at once.
+        leaseDurationSeconds: holderIdentity === '' ? 1 : Math.ceil(duration / 1000),
+        acquireTime: same ? (old.acquireTime ?? now) : now,
+        renewTime: now,
+        leaseTransitions: (old?.leaseTransitions ?? 0) + (same || holderIdentity === '' ? 0 : 1),
+      },
+    };
+  };
+  const write = async (holderIdentity: string, timeoutMs: number): Promise<void> => {
+    const object = record(holderIdentity);
+    observe(
+      seen.object === undefined
+        ? await client.create(LEASE, object, { timeoutMs })
+        : await client.replace(LEASE, object, { timeoutMs }),
+    );
+  };
+  const read = async (timeoutMs: number): Promise<void> => {
+    observe(
+      await client
+        .get(LEASE, ref, { timeoutMs })
+        .catch((error: unknown) => (isNotFound(error) ? undefined : Promise.reject(error as Error))),
+    );
+  };
+
+  /** One try to acquire or renew. True: the Lease was ours when the try started. */
+  const tryHold = async (timeoutMs: number): Promise<boolean> => {
+    const started = { monotonic: monotonicNow(), wall: clock.now() };
+    if (term === undefined) await read(timeoutMs);
+    if (!isFree()) return false;
+    try {
+      await write(identity, timeoutMs);
+    } catch (error) {
+      if (!isConflict(error) && !isAlreadyExists(error) && !isNotFound(error)) throw error;
+      // Somebody wrote in between: see who, and judge at the next try.
+      await read(timeoutMs);
+      return false;
+    }
+    const until = { monotonic: started.monotonic + renewDeadline, wall: started.wall + renewDeadline };
+    if (term === undefined) begin(until);
+    else term.until = until;
+    return true;
+  };
+
+  const begin = (until: { monotonic: number; wall: number }): void => {
+    const end = new AbortController();
+    log.info({ lease: name, identity }, 'leading');
+    metrics?.leader(name, true);
+    const mine = { until, end, ended: Promise.resolve() };
+    term = mine;
+    mine.ended = Promise.resolve()
+      .then(() => options.lead(end.signal))
+      .catch((error: unknown) => log.error({ err: error, lease: name }, 'the work of the leader failed'));
+  };
+  const endTerm = async (reason: string): Promise<void> => {
+    if (term === undefined) return;
+    const { end, ended } = term;
+    end.abort(new Error(`no longer leading: ${reason}`));
+    metrics?.leader(name, false);
+    await ended;
+    term = undefined;
+    log.info({ lease: name, identity, reason }, 'not leading any more');
+  };
+
+  const attempt = async (): Promise<void> => {
+    const left = term === undefined ? renewDeadline : term.until.monotonic - monotonicNow();
+    try {
+      const held = await tryHold(Math.max(1, Math.min(renewDeadline / 2, left)));
+      if (!held && term !== undefined && seen.object?.spec?.holderIdentity !== identity)
+        await endTerm('another holds the lease');
+    } catch (error) {
+      log.warn({ err: error, lease: name }, 'cannot reach the lease');
+    }
+    if (term !== undefined && !leads()) await endTerm('could not renew in time');
+  };
+  /** Sleeps until the next try, or until the term runs out. */
+  const pause = async (): Promise<void> => {
+    const period = retryPeriod * (1 + 0.2 * random());
+    const left = term === undefined ? period : Math.max(0, term.until.monotonic - monotonicNow());
+    await clock.sleep(Math.min(period, left), stopping.signal).catch(() => undefined);
+    if (term !== undefined && !leads()) await endTerm('the term ran out');
+  };
+  const loop = async (): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      await attempt();
+      if (!stopping.signal.aborted) await pause();
+    }
+    const held = term !== undefined;
+    await endTerm('stopping');
+    if (held && seen.object?.spec?.holderIdentity === identity) await write('', renewDeadline / 2);
+  };
+  const ended = loop().catch((error: unknown) =>
+    log.warn({ err: error, lease: name }, 'the lease was not released; it runs out by itself'),
+  );
+
+  return {
+    leads,
+    holder: () => seen.object?.spec?.holderIdentity || undefined,
+    async stop() {
+      stopping.abort();
+      await ended;
+    },
+  };
+}
