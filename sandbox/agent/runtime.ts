@@ -1,0 +1,115 @@
+/** The agent of a pod: what the server asks of it, for every conversation. */
+import type { Message } from '../../contracts/agent/events.js';
+import {
+  NoCondenserError,
+  type AgentConversation,
+  type AgentRuntime,
+  type CreateAgentRuntime,
+  type RunEnd,
+} from '../seam.js';
+import { appendCallError, RESTARTED } from './actions.js';
+import { condenseNow, condenserOf } from './condense.js';
+import { runLoop } from './run.js';
+import { answerQuestion, makeTitle } from './side.js';
+import { systemPromptEvent } from './system-prompt.js';
+import { openCalls } from './view.js';
+import { createWorker, type Worker } from './worker.js';
+
+/** Writes the SystemPromptEvent when the branch has none. Called inside the lock. */
+async function ensureSystemPrompt(worker: Worker): Promise<void> {
+  const view = await worker.view.refresh();
+  if (view.events.some((event) => event.kind === 'SystemPromptEvent')) return;
+  const { conversation, tools } = worker;
+  const env = conversation.commandEnvironment();
+  const facts = {
+    workingDir: conversation.workspaceDir,
+    workerPorts: [env['WORKER_1'], env['WORKER_2']].filter((port): port is string => port !== undefined && port !== ''),
+    secrets: conversation.secrets.names(),
+    today: new Date(conversation.clock.now()).toISOString().slice(0, 10),
+  };
+  await conversation.append(systemPromptEvent(conversation.settings().agent, tools.values(), facts));
+}
+
+async function storeMessage(worker: Worker, message: Message, sender: string | undefined): Promise<string> {
+  await ensureSystemPrompt(worker);
+  const suffix = worker.conversation.settings().agent.agent_context?.user_message_suffix ?? '';
+  const stored = await worker.conversation.append({
+    kind: 'MessageEvent',
+    source: 'user',
+    llm_message: {
+      role: message.role,
+      content: message.content.map((part) => ({ cache_prompt: false, ...part })),
+      tool_calls: message.tool_calls ?? null,
+      tool_call_id: message.tool_call_id ?? null,
+      name: message.name ?? null,
+      reasoning_content: message.reasoning_content ?? null,
+      thinking_blocks: message.thinking_blocks ?? [],
+      responses_reasoning_item: message.responses_reasoning_item ?? null,
+    },
+    llm_response_id: null,
+    activated_skills: [],
+    extended_content: suffix === '' ? [] : [{ cache_prompt: false, type: 'text', text: suffix }],
+    sender: sender ?? null,
+    critic_result: null,
+  });
+  return stored.id;
+}
+
+export const createAgentRuntime: CreateAgentRuntime = ({ log }): AgentRuntime => {
+  const workers = new Map<string, Worker>();
+  const workerOf = (conversation: AgentConversation): Worker => {
+    const known = workers.get(conversation.id);
+    if (known?.conversation === conversation) return known;
+    void known?.close();
+    const made = createWorker(conversation);
+    workers.set(conversation.id, made);
+    return made;
+  };
+
+  return {
+    receiveMessage: (conversation, message, sender) => storeMessage(workerOf(conversation), message, sender),
+    async run(conversation, signals): Promise<RunEnd> {
+      const worker = workerOf(conversation);
+      await conversation.exclusive(() => ensureSystemPrompt(worker));
+      return runLoop(worker, signals);
+    },
+    async rejectPending(conversation, reason) {
+      const worker = workerOf(conversation);
+      const waiting = openCalls((await worker.view.refresh()).events).filter((event) => event.action != null);
+      for (const event of waiting) {
+        worker.unmasked.delete(event.id);
+        await conversation.append({
+          kind: 'UserRejectObservation',
+          tool_name: event.tool_name,
+          tool_call_id: event.tool_call_id,
+          rejection_reason: reason,
+          rejection_source: 'user',
+          action_id: event.id,
+        });
+      }
+      return waiting.length;
+    },
+    async recover(conversation) {
+      const worker = workerOf(conversation);
+      const open = openCalls((await worker.view.refresh()).events);
+      for (const event of open) await appendCallError(worker, event, { error: RESTARTED, kind: 'internal' });
+      return open.length;
+    },
+    askAgent: (conversation, question, signal) => answerQuestion(workerOf(conversation), question, signal),
+    generateTitle: (conversation, options) => makeTitle(workerOf(conversation), options),
+    async condense(conversation, signal) {
+      const worker = workerOf(conversation);
+      const settings = condenserOf(worker);
+      if (settings === undefined) throw new NoCondenserError();
+      await conversation.append({ kind: 'CondensationRequest' });
+      // A run that is under way condenses before its next step.
+      if (conversation.status() !== 'running') await condenseNow(worker, settings, signal);
+    },
+    async close(conversation) {
+      const worker = workers.get(conversation.id);
+      workers.delete(conversation.id);
+      await worker?.close();
+      log.debug({ conversation: conversation.id }, 'the agent of the conversation is closed');
+    },
+  };
+};

@@ -1,0 +1,68 @@
+/** What the agent holds of one conversation while it lives: tools, view, models. */
+import type { AgentConfig, LlmConfig } from '../../contracts/agent/requests.js';
+import { mapWorkspacePath } from '../tools/environment.js';
+import { createTools } from '../tools/registry.js';
+import type { Tool } from '../tools/tool.js';
+import type { AgentConversation } from '../seam.js';
+import { LINE_RUNNER_TERMINAL } from './llm/line-runner.js';
+import { LINE_RUNNER } from './llm/names.js';
+import { openLlm } from './llm/open.js';
+import type { Llm } from './llm/types.js';
+import { createViewReader, type ViewReader } from './view.js';
+
+export interface Worker {
+  conversation: AgentConversation;
+  tools: ReadonlyMap<string, Tool>;
+  view: ViewReader;
+  /** Actions as the model wrote them, before secrets were masked in the stored event; by event id, while they wait. */
+  unmasked: Map<string, Record<string, unknown>>;
+  /** The model as configured now. */
+  llm(): Llm;
+  open(config: LlmConfig): Llm;
+  close(): Promise<void>;
+}
+
+function toolsOf(conversation: AgentConversation, agent: AgentConfig): ReadonlyMap<string, Tool> {
+  const lines = agent.llm.model === LINE_RUNNER;
+  const tools = agent.tools.map(({ name, params }) => ({
+    name,
+    params: lines && name === 'terminal' ? { ...LINE_RUNNER_TERMINAL, ...params } : params,
+  }));
+  const made = createTools(
+    { tools, defaults: agent.include_default_tools, filter: agent.filter_tools_regex },
+    {
+      workingDir: conversation.workspaceDir,
+      dataDir: conversation.dataDir,
+      clock: conversation.clock,
+      environment: () => conversation.commandEnvironment(),
+      secretsFor: (command) => conversation.secrets.forCommand(command),
+      mapPath: (path) => mapWorkspacePath(path),
+      onBusy: lines ? 'set-aside' : 'refuse',
+    },
+  );
+  if (made.unknown.length > 0)
+    conversation.log.warn({ tools: made.unknown }, 'tools that are not known here are left out');
+  return made.tools;
+}
+
+export function createWorker(conversation: AgentConversation): Worker {
+  const tools = toolsOf(conversation, conversation.settings().agent);
+  const open = (config: LlmConfig): Llm => openLlm(config, { clock: conversation.clock, log: conversation.log });
+  return {
+    conversation,
+    tools,
+    view: createViewReader(conversation),
+    unmasked: new Map(),
+    open,
+    llm: () => open(conversation.settings().agent.llm),
+    close: async () => {
+      await Promise.all(
+        [...tools.values()].map(async (tool) => {
+          await tool
+            .close?.()
+            .catch((error: unknown) => conversation.log.warn({ error, tool: tool.name }, 'a tool did not close'));
+        }),
+      );
+    },
+  };
+}

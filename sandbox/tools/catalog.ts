@@ -1,0 +1,14 @@
+/** Names of the tools, without anything heavy: loaded by the server at start. */
+
+/** Names as clients ask for them in `agent.tools[].name`, with a word about each. */
+const CATALOG: Record<string, string> = {
+  terminal: 'Runs commands in a terminal that keeps its state.',
+  file_editor: 'Views, creates and edits files.',
+  task_tracker: 'Keeps the list of tasks.',
+  glob: 'Finds files by a pattern of their path.',
+  grep: 'Finds lines by a regular expression.',
+};
+
+export const toolNames = (): string[] => Object.keys(CATALOG);
+export const toolCatalog = (): { name: string; description: string }[] =>
+  Object.entries(CATALOG).map(([name, description]) => ({ name, description }));

@@ -1,0 +1,64 @@
+/** The tools of one conversation, from the names that its agent was given. */
+import { createFinishTool, createThinkTool } from './builtin.js';
+import { createFileEditorTool } from './files/tool.js';
+import { createTaskTrackerTool } from './task-tracker.js';
+import { createTerminalTool } from './terminal/tool.js';
+import type { Tool, ToolContext } from './tool.js';
+
+const MAKERS: Record<string, (context: ToolContext) => Tool> = {
+  terminal: createTerminalTool,
+  file_editor: createFileEditorTool,
+  task_tracker: createTaskTrackerTool,
+};
+/** Other names that clients use: class names, and those of earlier versions. */
+const ALIASES: Record<string, string> = {
+  TerminalTool: 'terminal',
+  BashTool: 'terminal',
+  execute_bash: 'terminal',
+  FileEditorTool: 'file_editor',
+  str_replace_editor: 'file_editor',
+  TaskTrackerTool: 'task_tracker',
+  GlobTool: 'glob',
+  GrepTool: 'grep',
+};
+const DEFAULTS: Record<string, () => Tool> = { FinishTool: createFinishTool, ThinkTool: createThinkTool };
+
+export interface ToolRequest {
+  tools: { name: string; params: Record<string, unknown> }[];
+  /** Class names of the tools that are there without being asked for. */
+  defaults: string[];
+  /** Only tools whose name matches. */
+  filter: string | null;
+}
+
+/** Unknown names are skipped and given back, so that they can be logged. */
+export function createTools(
+  request: ToolRequest,
+  context: Omit<ToolContext, 'params'>,
+): { tools: Map<string, Tool>; unknown: string[] } {
+  const tools = new Map<string, Tool>();
+  const unknown: string[] = [];
+  const wanted = filterOf(request.filter);
+  for (const { name, params } of request.tools) {
+    const real = ALIASES[name] ?? name;
+    const make = MAKERS[real];
+    if (make === undefined) unknown.push(name);
+    else if (wanted(real) && !tools.has(real)) tools.set(real, make({ ...context, params }));
+  }
+  for (const name of request.defaults) {
+    const tool = DEFAULTS[name]?.();
+    if (tool === undefined) unknown.push(name);
+    else if (!tools.has(tool.name)) tools.set(tool.name, tool);
+  }
+  return { tools, unknown };
+}
+
+function filterOf(source: string | null): (name: string) => boolean {
+  if (source === null || source === '') return () => true;
+  try {
+    const pattern = new RegExp(source);
+    return (name) => pattern.test(name);
+  } catch {
+    return () => true;
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * What a tool is to the agent loop. Names of actions, observations and their fields are those of the OpenHands
+ * agent server 1.58 (its openapi.json); null fields are written and dropped where a route drops them.
+ */
+import type { z } from 'zod';
+import type { Content, ImageContent, Observation, TextContent, ToolPayload } from '../../contracts/agent/events.js';
+
+export type { Content, Observation };
+/** `kind` names the shape, as `TerminalAction`. Fields depend on it. */
+export type Action = ToolPayload;
+
+/** Hints for people and clients; the names are MCP's. */
+export interface ToolAnnotations {
+  title: string;
+  readOnlyHint: boolean;
+  destructiveHint: boolean;
+  idempotentHint: boolean;
+  openWorldHint: boolean;
+}
+
+export interface RunOptions {
+  /** Aborted by an interrupt: the tool stops what it does and rejects or returns soon. */
+  signal: AbortSignal;
+}
+
+/** What is known of a tool without making one. */
+export interface ToolDefinition {
+  /** The name that the model calls. */
+  name: string;
+  /** Class-like names on the wire. */
+  kind: string;
+  actionKind: string;
+  observationKind: string;
+  description: string;
+  annotations: ToolAnnotations;
+  /** Arguments of a call, without `security_risk` and `summary`. Strict: unknown keys are an error. */
+  schema: z.ZodObject;
+}
+
+export interface Tool extends ToolDefinition {
+  /** Runs a validated action. Failures that the model should see are observations with `is_error`. */
+  run(action: Action, options: RunOptions): Promise<Observation>;
+  /** What the model reads of an observation; without it, its contents. */
+  modelContent?(observation: Observation): Content[];
+  /** Ends what the tool holds (processes). Safe to call twice. */
+  close?(): Promise<void>;
+}
+
+interface Clock {
+  now(): number;
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export interface ToolContext {
+  /** Absolute folder that commands start in. */
+  workingDir: string;
+  /** The conversation's own folder, for what tools keep (full outputs, the task list). */
+  dataDir: string;
+  clock: Clock;
+  /** Variables of the processes that tools start. */
+  environment(): Record<string, string>;
+  /** Secrets that a command names, as variables. */
+  secretsFor(command: string): Promise<Record<string, string>>;
+  /** Maps a path that a client or model says (`/workspace/…`) to the real one. */
+  mapPath(path: string): string;
+  /** What a tool was asked to be in `agent.tools[].params`. */
+  params: Record<string, unknown>;
+  /** A command while another one still runs: refused, or run in a fresh terminal while the old one goes on. */
+  onBusy: 'refuse' | 'set-aside';
+}
+
+export const text = (value: string): TextContent => ({ cache_prompt: false, type: 'text', text: value });
+export const image = (url: string): ImageContent => ({ cache_prompt: false, type: 'image', image_urls: [url] });
+
+/** The text contents, one after the other. */
+export function contentText(content: Content[]): string {
+  return content.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n');
+}
