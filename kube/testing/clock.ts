@@ -19,11 +19,17 @@ export function createFakeClock(start = 1_700_000_000_000): FakeClock {
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
         if (signal?.aborted === true) return reject(signal.reason as Error);
-        const sleeper = { at: now + ms, wake: resolve };
+        const onAbort = (): void => {
+          sleepers.delete(sleeper);
+          reject(signal?.reason as Error);
+        };
+        const wake = (): void => {
+          signal?.removeEventListener('abort', onAbort);
+          resolve();
+        };
+        const sleeper = { at: now + ms, wake };
         sleepers.add(sleeper);
-        signal?.addEventListener('abort', () => {
-          if (sleepers.delete(sleeper)) reject(signal.reason as Error);
-        });
+        signal?.addEventListener('abort', onAbort, { once: true });
       }),
     async advance(ms) {
       const end = now + ms;
