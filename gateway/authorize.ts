@@ -1,0 +1,115 @@
+/** Who may reach a port: decided in memory on every request and upgrade, closed by default. */
+import { timingSafeEqual } from 'node:crypto';
+import { verifyPass, type GatewayPass } from '../contracts/tokens.js';
+import { cookieValues } from './cookies.js';
+import { queryOf, type RequestHead } from './http/request.js';
+import { mayUseCookie, type Origins } from './origins.js';
+import type { Port, Route } from './table.js';
+
+/** What let a request in; a label in the log. */
+export type Grant = 'key' | 'token' | 'cookie' | 'public' | 'probe';
+
+export type Verdict =
+  | { allowed: true; by: Grant }
+  /** A WebSocket that shows its key in the first frame. */
+  | { allowed: 'by-frame' }
+  | { allowed: false; status: 401 | 403; reason: 'NoCredentials' | 'WrongKey' | 'ForeignOrigin'; message: string };
+
+export interface Question {
+  head: RequestHead;
+  route: Route;
+  port: Port;
+  /** Path that the pod would see, without query. */
+  path: string;
+  cookieName: string;
+  origins: Origins;
+  passes: Passes;
+  now: number;
+}
+
+const deny = (status: 401 | 403, reason: 'NoCredentials' | 'WrongKey' | 'ForeignOrigin', message: string): Verdict => ({
+  allowed: false,
+  status,
+  reason,
+  message,
+});
+const allow = (by: Grant): Verdict => ({ allowed: true, by });
+
+/** Unauthenticated on the agent server itself; OpenHands' clients poll them without a key. They count as no activity. */
+const PROBES = new Set(['/alive', '/health', '/ready']);
+
+export function authorize(question: Question): Verdict {
+  const { head, route, port, path } = question;
+  const key = presentedKey(head, port);
+  if (key !== undefined && sameText(key, route.key)) return allow('key');
+  // An explicit key that is wrong is an error of its own on the agent port; elsewhere the header may be the app's.
+  if (key !== undefined && port.name === 'agent')
+    return deny(401, 'WrongKey', 'The session key is not the current key of this sandbox.');
+  if (port.name === 'vscode' && hasEditorToken(question)) return allow('token');
+  if (port.isPublic) return allow('public');
+  if (hasPass(question))
+    return mayUseCookie(head, route.slot, question.origins)
+      ? allow('cookie')
+      : deny(403, 'ForeignOrigin', 'This page may not use the sandbox in your name.');
+  if (port.name === 'agent' && PROBES.has(path) && (head.method === 'GET' || head.method === 'HEAD'))
+    return allow('probe');
+  if (port.name === 'agent' && head.websocket && path.startsWith('/sockets/')) return { allowed: 'by-frame' };
+  return deny(401, 'NoCredentials', 'Open this sandbox from its conversation, or send X-Session-API-Key.');
+}
+
+function presentedKey(head: RequestHead, port: Port): string | undefined {
+  if (head.sessionKey !== undefined) return head.sessionKey;
+  const inQuery = queryOf(head.query, 'session_api_key');
+  if (inQuery !== undefined) return inQuery;
+  // The agent server's OpenAI-compatible routes take the key as a bearer token.
+  return port.name === 'agent' ? bearerOf(head) : undefined;
+}
+
+export function bearerOf(head: RequestHead): string | undefined {
+  return head.authorization === undefined ? undefined : /^bearer +(\S+)$/i.exec(head.authorization)?.[1];
+}
+
+/** VS Code's own connection token is the session key: in the URL that the agent server hands out, then in VS Code's cookie. */
+function hasEditorToken({ head, route, origins }: Question): boolean {
+  const inQuery = queryOf(head.query, 'tkn');
+  if (inQuery !== undefined && sameText(inQuery, route.key)) return true;
+  return (
+    cookieValues(head.cookie, 'vscode-tkn').some((value) => sameText(value, route.key)) &&
+    mayUseCookie(head, route.slot, origins)
+  );
+}
+
+function hasPass({ head, route, cookieName, passes, now }: Question): boolean {
+  return cookieValues(head.cookie, cookieName).some((text) => isCurrent(passes.verify(text, now), route));
+}
+
+/** A pass lives as long as its sandbox's owner and key. */
+export function isCurrent(pass: GatewayPass | undefined, route: Route): boolean {
+  return pass !== undefined && pass.slot === route.slot && pass.owner === route.owner && pass.epoch === route.epoch;
+}
+
+export function sameText(a: string, b: string): boolean {
+  return a.length === b.length && timingSafeEqual(Buffer.from(a, 'latin1'), Buffer.from(b, 'latin1'));
+}
+
+export interface Passes {
+  verify(text: string, now: number): GatewayPass | undefined;
+}
+
+const MAX_PASSES = 10_000;
+
+/** Verifies cookie passes and remembers good ones, since a browser sends the same one with every request. */
+export function createPasses(secret: string): Passes {
+  const known = new Map<string, GatewayPass>();
+  return {
+    verify(text, now) {
+      const remembered = known.get(text);
+      if (remembered !== undefined) return remembered.exp * 1000 > now ? remembered : undefined;
+      const pass = verifyPass(secret, text, 'cookie', now);
+      if (pass === undefined) return undefined;
+      if (known.size >= MAX_PASSES) known.clear();
+      known.set(text, pass);
+      return pass;
+    },
+  };
+}

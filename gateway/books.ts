@@ -1,0 +1,59 @@
+/** The state of one request and its answer, and its entry in the books: counters, deadlines, the access log. */
+import type { Answer } from './answers.js';
+import type { Connection } from './connection.js';
+import type { Forward } from './decide.js';
+import type { Body } from './http/body.js';
+import type { Upstream } from './pool.js';
+
+export interface Exchange {
+  connection: Connection;
+  forward: Forward;
+  startedAt: number;
+  /** The WebSocket was accepted by the gateway before (see firstframe.ts): the pod's 101 is not for the client. */
+  accepted: boolean;
+  upstream: Upstream | undefined;
+  cancelDial: (() => void) | undefined;
+  dials: number;
+  request: Body;
+  /** Undefined until the head of the answer is complete. */
+  response: Body | undefined;
+  partial: Buffer | undefined;
+  interim: number;
+  status: number;
+  bytesIn: number;
+  bytesOut: number;
+  keepAlive: boolean;
+  /** How long the pod keeps the connection, ms; 0 for not at all. */
+  podIdleMs: number | undefined;
+  over: boolean;
+}
+
+/** Bytes moved: the silence begins anew. */
+export function touch({ connection }: Exchange): void {
+  connection.deadline = connection.gateway.clock.now + connection.gateway.timeouts.idleMs;
+}
+
+/** A pod that answers an authorised request is in use; one that is only probed is not. */
+export function noteTraffic({ connection, forward }: Exchange): void {
+  if (forward.grant !== 'probe') forward.route.load.lastTraffic = connection.gateway.clock.now;
+}
+
+/** Takes the exchange out of the books; once. */
+export function settle(exchange: Exchange, answer?: Answer): void {
+  if (exchange.over) return;
+  exchange.over = true;
+  const { connection, forward } = exchange;
+  if (forward.head.websocket) forward.route.load.tunnels--;
+  else forward.route.load.requests--;
+  connection.gateway.observer.finished({
+    ip: connection.ip,
+    head: forward.head,
+    status: exchange.status,
+    reason: answer?.reason,
+    context: forward,
+    grant: forward.grant,
+    bytesIn: exchange.bytesIn,
+    bytesOut: exchange.bytesOut,
+    ms: performance.now() - exchange.startedAt,
+  });
+}

@@ -1,0 +1,52 @@
+/** Puts a gateway together from its configuration and a table; binds nothing. */
+import { createPasses } from './authorize.js';
+import type { Rules } from './decide.js';
+import type { Gateway, Observer, Timeouts } from './gateway.js';
+import { createPool, type Pool } from './pool.js';
+import type { Lookup } from './table.js';
+
+export interface GatewaySettings {
+  secret: string;
+  domain: string;
+  protocol: string;
+  uiOrigins: readonly string[];
+  maxRequests: number;
+  maxTunnels: number;
+  trustForwarded: boolean;
+}
+
+export interface GatewayParts {
+  table: Lookup;
+  observer: Observer;
+  isSynced: () => boolean;
+  pool?: Pool;
+  timeouts?: Partial<Timeouts>;
+}
+
+/** Above the 600 s that load balancers allow at most, so that they, not we, decide about silence. */
+const IDLE_MS = 610_000;
+
+export function buildGateway(settings: GatewaySettings, parts: GatewayParts): Gateway {
+  const rules: Rules = {
+    secret: settings.secret,
+    origins: { ui: new Set(settings.uiOrigins), protocol: settings.protocol, domain: settings.domain },
+    passes: createPasses(settings.secret),
+    maxRequests: settings.maxRequests,
+    maxTunnels: settings.maxTunnels,
+  };
+  return {
+    rules,
+    table: parts.table,
+    pool: parts.pool ?? newPool(),
+    clock: { now: Date.now() },
+    timeouts: { firstByteMs: 60_000, headMs: 15_000, idleMs: IDLE_MS, firstFrameMs: 10_000, ...parts.timeouts },
+    observer: parts.observer,
+    embedders: settings.uiOrigins.map((origin) => ` ${origin}`).join(''),
+    trustForwarded: settings.trustForwarded,
+    isSynced: parts.isSynced,
+    draining: false,
+    connections: new Set(),
+  };
+}
+
+export const newPool = (): Pool => createPool({ dialTimeoutMs: 5_000, idleMs: 1_500, maxIdlePerPort: 64 });

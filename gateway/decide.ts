@@ -1,0 +1,196 @@
+/** The request path up to the first byte for the pod: locate → authorize → resolve. Pure but for the table it reads. */
+import { PASS_PARAMETER, PASS_PATH, signPass, verifyPass } from '../contracts/tokens.js';
+import { renderEmpty, type Answer } from './answers.js';
+import { authorize, isCurrent, type Grant, type Passes, type Verdict } from './authorize.js';
+import { cookieForm, setCookie, type CookieForm } from './cookies.js';
+import { queryOf, type RequestHead } from './http/request.js';
+import { IN_FIRST_FRAME, locate, type Located } from './locate.js';
+import { corsLines, isPreflight, isTrusted, preflightLines, type Origins } from './origins.js';
+import { portOf, type Lookup, type Port, type Route } from './table.js';
+
+export interface Rules {
+  secret: string;
+  origins: Origins;
+  passes: Passes;
+  /** Requests of one sandbox at a time. */
+  maxRequests: number;
+  /** WebSockets of one sandbox at a time, counted apart. */
+  maxTunnels: number;
+}
+
+/** Everything about a request that was found out on the way. */
+export interface Context {
+  head: RequestHead;
+  located: Located;
+  route: Route;
+  port: Port;
+  cookie: CookieForm;
+  /** Origin of the request where it may read answers. */
+  trustedOrigin: string | undefined;
+}
+
+export interface Forward extends Context {
+  grant: Grant;
+}
+
+export type Decision =
+  | { do: 'answer'; answer: Answer; lines: string; context: Context | undefined }
+  | { do: 'reply'; status: 204 | 302; text: string; context: Context }
+  /** Accept the WebSocket here and decide when its first frame shows a key. */
+  | { do: 'await-frame'; located: Located; head: RequestHead }
+  | { do: 'forward'; forward: Forward };
+
+export function decide(head: RequestHead, lookup: Lookup, rules: Rules, now: number): Decision {
+  const located = locate(head, lookup, rules.origins.domain);
+  if (located === undefined) return unknown();
+  if (located.slot === IN_FIRST_FRAME) return { do: 'await-frame', located, head };
+  const route = lookup.bySlot(located.slot);
+  if (route === undefined) return unknown();
+  const context = contextOf(head, located, route, rules);
+  if (isPreflight(head) && (context.trustedOrigin !== undefined || !context.port.isPublic)) return preflight(context);
+  const path = located.target.split('?', 1)[0] ?? '';
+  if (path === PASS_PATH) return enter(context, rules, now);
+  const verdict = authorize({
+    head,
+    route,
+    port: context.port,
+    path,
+    cookieName: context.cookie.name,
+    origins: rules.origins,
+    passes: rules.passes,
+    now,
+  });
+  if (verdict.allowed === 'by-frame') return { do: 'await-frame', located, head };
+  if (verdict.allowed === false) return refuse(verdict, context);
+  return resolve({ ...context, grant: verdict.by }, rules);
+}
+
+/** A request that showed its key in the first frame of its WebSocket; undefined when the key is not the sandbox's. */
+export function decideByFrame(
+  waiting: { head: RequestHead; located: Located; key: string },
+  lookup: Lookup,
+  rules: Rules,
+): Decision | undefined {
+  const route = lookup.byKey(waiting.key);
+  const { slot } = waiting.located;
+  if (route === undefined || (slot !== IN_FIRST_FRAME && slot !== route.slot)) return undefined;
+  const context = contextOf(waiting.head, { ...waiting.located, slot: route.slot }, route, rules);
+  return resolve({ ...context, grant: 'key' }, rules);
+}
+
+function contextOf(head: RequestHead, located: Located, route: Route, rules: Rules): Context {
+  const { origins } = rules;
+  const isShared = located.source !== 'host';
+  return {
+    head,
+    located,
+    route,
+    port: portOf(route, located.port),
+    cookie: cookieForm({ protocol: origins.protocol, host: head.host, slot: route.slot, isShared }),
+    trustedOrigin:
+      head.origin !== undefined && isTrusted(head.origin, head, route.slot, origins) ? head.origin : undefined,
+  };
+}
+
+/** Where the pod is, or why nobody can be sent there now. Also asked again before a dial is repeated. */
+export function resolve(forward: Forward, rules: Pick<Rules, 'maxRequests' | 'maxTunnels'>): Decision {
+  const { route, port, head } = forward;
+  const answer = unavailable(route, port) ?? overloaded(route, head, rules);
+  return answer === undefined ? { do: 'forward', forward } : answered(answer, forward);
+}
+
+function unavailable(route: Route, port: Port): Answer | undefined {
+  if (route.state === 'paused')
+    return {
+      status: 503,
+      reason: 'SandboxPaused',
+      message: 'It is paused. Resume its conversation to go on.',
+      retryAfter: 5,
+    };
+  if (route.state === 'failed')
+    return { status: 503, reason: 'SandboxFailed', message: 'The sandbox has failed. Its conversation says why.' };
+  if (route.address === undefined || (port.name === 'agent' && !route.address.ready))
+    return { status: 503, reason: 'SandboxStarting', message: 'It will be here in a moment.', retryAfter: 1 };
+  if (port.number === undefined)
+    return { status: 502, reason: 'NothingListening', message: 'This sandbox has no port of that name.' };
+  return undefined;
+}
+
+function overloaded(
+  route: Route,
+  head: RequestHead,
+  rules: Pick<Rules, 'maxRequests' | 'maxTunnels'>,
+): Answer | undefined {
+  const full = head.websocket ? route.load.tunnels >= rules.maxTunnels : route.load.requests >= rules.maxRequests;
+  return full
+    ? { status: 429, reason: 'TooManyRequests', message: 'Too many open requests to this sandbox.', retryAfter: 1 }
+    : undefined;
+}
+
+export function answered(answer: Answer, context: Context): Decision {
+  return {
+    do: 'answer',
+    answer,
+    lines: readable(context.trustedOrigin),
+    context,
+  };
+}
+
+/** Lines that let a trusted origin read an answer of the gateway. */
+export const readable = (origin: string | undefined): string =>
+  origin === undefined ? '' : `${corsLines(origin)}Access-Control-Expose-Headers: Retry-After, X-Sandlot-Reason\r\n`;
+
+const unknown = (): Decision => ({
+  do: 'answer',
+  answer: { status: 404, reason: 'UnknownSandbox', message: 'There is no sandbox at this address.' },
+  lines: '',
+  context: undefined,
+});
+
+function refuse(verdict: Extract<Verdict, { allowed: false }>, context: Context): Decision {
+  return answered({ status: verdict.status, reason: verdict.reason, message: verdict.message }, context);
+}
+
+function preflight(context: Context): Decision {
+  if (context.trustedOrigin === undefined)
+    return answered(
+      { status: 403, reason: 'ForeignOrigin', message: 'This origin may not call the sandbox.' },
+      context,
+    );
+  return { do: 'reply', status: 204, text: renderEmpty(204, preflightLines(context.head), true), context };
+}
+
+const COOKIE_SECONDS = 12 * 3600;
+
+/** Exchanges an entry pass for the cookie and goes on to the local path of `to`. */
+function enter(context: Context, rules: Rules, now: number): Decision {
+  const { head, route, located } = context;
+  const text = queryOf(head.query, PASS_PARAMETER);
+  const pass = text === undefined ? undefined : verifyPass(rules.secret, text, 'entry', now);
+  if (head.method !== 'GET' || pass === undefined || !isCurrent(pass, route))
+    return answered(
+      { status: 403, reason: 'BadPass', message: 'Open the sandbox again from its conversation.' },
+      context,
+    );
+  const lines = [
+    `Location: ${located.prefix}${localPath(queryOf(head.query, 'to'))}`,
+    `Set-Cookie: ${newCookie(context, rules, now)}`,
+    'Cache-Control: no-store',
+    'Referrer-Policy: no-referrer',
+    '',
+  ].join('\r\n');
+  return { do: 'reply', status: 302, text: renderEmpty(302, lines, true), context };
+}
+
+/** Set-Cookie that keeps a browser in. */
+export function newCookie({ route, cookie }: Context, rules: Pick<Rules, 'secret'>, now = Date.now()): string {
+  const exp = Math.floor(now / 1000) + COOKIE_SECONDS;
+  const pass = { use: 'cookie', slot: route.slot, owner: route.owner, epoch: route.epoch, exp } as const;
+  return setCookie(cookie, signPass(rules.secret, pass), COOKIE_SECONDS);
+}
+
+/** A path of this very host; anything that a browser could read as another host becomes '/'. */
+export function localPath(to: string | undefined): string {
+  if (to === undefined || to.length > 4096) return '/';
+  return /^\/(?![/\\])[\x21-\x7e]*$/.test(to) && !to.includes('\\') ? to : '/';
+}

@@ -1,0 +1,85 @@
+/** Keeps the routing table in step with the cluster: Sandboxes, and the EndpointSlices of the shared Service. */
+import { SHARED_SERVICE } from '../contracts/labels.js';
+import { SANDBOX, type Sandbox } from '../contracts/resources.js';
+import type { KubeClient } from '../kube/client.js';
+import { ENDPOINT_SLICE, type EndpointSlice, type KindOf } from '../kube/kinds.js';
+import type { Log } from '../kube/log.js';
+import type { KubeMetrics } from '../kube/metrics.js';
+import { startReflector } from '../kube/reflector.js';
+import type { Clock } from '../kube/types.js';
+import type { RouteTable } from './table.js';
+
+export interface Feed {
+  /** Resolves when the table is complete for the first time. */
+  synced: Promise<unknown>;
+  /** What is not complete yet. */
+  missing(): string[];
+  stop(): Promise<void>;
+}
+
+export interface FeedOptions {
+  client: Pick<KubeClient, 'list' | 'watch'>;
+  namespace: string;
+  table: RouteTable;
+  clock: Clock;
+  log: Log;
+  metrics?: KubeMetrics;
+}
+
+const SANDBOXES: KindOf<Sandbox> = SANDBOX;
+
+export function startFeed({ client, namespace, table, clock, log, metrics }: FeedOptions): Feed {
+  const common = { client, namespace, clock, log, metrics };
+  const sandboxes = startReflector<Sandbox>({
+    ...common,
+    kind: SANDBOXES,
+    transform: slimSandbox,
+    handler: { upsert: table.upsertSandbox, remove: table.removeSandbox },
+  });
+  const slices = startReflector<EndpointSlice>({
+    ...common,
+    kind: ENDPOINT_SLICE,
+    labelSelector: `kubernetes.io/service-name=${SHARED_SERVICE}`,
+    handler: { upsert: table.upsertSlice, remove: table.removeSlice },
+  });
+  return {
+    synced: Promise.all([sandboxes.synced, slices.synced]),
+    missing: () => [
+      ...(sandboxes.hasSynced() ? [] : ['sandboxes are not listed yet']),
+      ...(slices.hasSynced() ? [] : ['endpoint slices are not listed yet']),
+    ],
+    stop: async () => {
+      await Promise.all([sandboxes.stop(), slices.stop()]);
+    },
+  };
+}
+
+/** Environment, conditions and the rest stay out of memory. */
+function slimSandbox({ metadata, spec, status }: Sandbox): Sandbox {
+  const { name, namespace, uid, resourceVersion, deletionTimestamp, labels, annotations } = metadata;
+  return {
+    metadata: {
+      name,
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(uid === undefined ? {} : { uid }),
+      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+      ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
+      ...(labels === undefined ? {} : { labels }),
+      ...(annotations === undefined ? {} : { annotations }),
+    },
+    spec: {
+      ...(spec.owner === undefined ? {} : { owner: spec.owner }),
+      ...(spec.runState === undefined ? {} : { runState: spec.runState }),
+      ...(spec.ports === undefined ? {} : { ports: spec.ports }),
+    },
+    ...(status === undefined
+      ? {}
+      : {
+          status: {
+            ...(status.phase === undefined ? {} : { phase: status.phase }),
+            ...(status.slot === undefined ? {} : { slot: status.slot }),
+            ...(status.keyEpoch === undefined ? {} : { keyEpoch: status.keyEpoch }),
+          },
+        }),
+  };
+}

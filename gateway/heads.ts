@@ -1,0 +1,172 @@
+/** The heads that go on: to the pod, and back to the client. Pure; one pass over the fields. */
+import { bearerOf } from './authorize.js';
+import { cookieFromPod, cookiesForPod } from './cookies.js';
+import { framingLine, isFraming } from './framing.js';
+import { isHopByHop, type Field } from './http/message.js';
+import type { RequestHead } from './http/request.js';
+import type { ResponseHead } from './http/response.js';
+import { corsLines } from './origins.js';
+
+export interface Outgoing {
+  /** Path and query for the pod. */
+  target: string;
+  prefix: string;
+  /** Set for browsers that came in by cookie: the agent server gets its key from the gateway. */
+  injectKey: string | undefined;
+  /** Current key of the sandbox. */
+  key: string;
+  /** The agent server or VS Code, which clients of the platform call with the platform's credentials at hand. */
+  isPlatformPort: boolean;
+  clientIp: string;
+  protocol: string;
+  /** X-Forwarded-For of a trusted proxy in front; undefined to start afresh. */
+  forwardedFor: string | undefined;
+}
+
+/** Written by the gateway only. With underscores they would be the same to servers that turn both into one (CGI, WSGI). */
+const OWN = /^(?:x-forwarded-.*|forwarded|x-real-ip|x-sandlot-.*|x-init-api-key)$/;
+const SPOOFABLE = /^(?:x-session-api-key|x-api-key|cookie|host|authorization|content-length|transfer-encoding)$/;
+const verdicts = new Map<string, boolean>();
+
+function isReserved(name: string): boolean {
+  const known = verdicts.get(name);
+  if (known !== undefined) return known;
+  const reserved = OWN.test(name) || (name.includes('_') && isReservedSpelling(name.replaceAll('_', '-')));
+  if (verdicts.size < 4096) verdicts.set(name, reserved);
+  return reserved;
+}
+const isReservedSpelling = (name: string) => OWN.test(name) || SPOOFABLE.test(name);
+
+export function headForPod(head: RequestHead, out: Outgoing): string {
+  let text = `${head.method} ${out.target} HTTP/1.${head.minor}\r\n`;
+  for (const field of head.fields) text += lineForPod(field, head, out);
+  if (head.chunked) text += 'Transfer-Encoding: chunked\r\n';
+  if (head.websocket) text += 'Connection: Upgrade\r\nUpgrade: websocket\r\n';
+  if (out.injectKey !== undefined) text += `X-Session-API-Key: ${out.injectKey}\r\n`;
+  if (out.prefix !== '') text += `X-Forwarded-Prefix: ${out.prefix}\r\n`;
+  const chain = out.forwardedFor === undefined ? out.clientIp : `${out.forwardedFor}, ${out.clientIp}`;
+  return `${text}X-Forwarded-For: ${chain}\r\nX-Forwarded-Host: ${head.host}\r\nX-Forwarded-Proto: ${out.protocol}\r\n\r\n`;
+}
+
+function lineForPod(field: Field, head: RequestHead, out: Outgoing): string {
+  const { name } = field;
+  if (isHopByHop(name, head.nominated) || isReserved(name)) return '';
+  switch (name) {
+    case 'cookie': {
+      const kept = cookiesForPod(field.value);
+      return kept === undefined ? '' : `Cookie: ${kept}\r\n`;
+    }
+    case 'authorization':
+      return mayHaveAuthorization(head, out) ? `${field.line}\r\n` : '';
+    case 'x-api-key':
+    case 'x-access-token':
+      return out.isPlatformPort ? '' : `${field.line}\r\n`;
+    case 'x-session-api-key':
+      return out.injectKey === undefined ? `${field.line}\r\n` : '';
+    default:
+      return `${field.line}\r\n`;
+  }
+}
+
+/** How the platform's own API keys begin. */
+const PLATFORM_KEY = /^sk-(?:oh|sandlot)-/;
+
+/** An app's own Authorization goes through; the platform's never reaches a pod. */
+function mayHaveAuthorization(head: RequestHead, out: Outgoing): boolean {
+  const bearer = bearerOf(head);
+  if (bearer === out.key) return true;
+  return !out.isPlatformPort && (bearer === undefined || !PLATFORM_KEY.test(bearer));
+}
+
+export interface Incoming {
+  /** Path prefix to put back; '' in host form. */
+  prefix: string;
+  /** Origin of the request when it may read the answer. */
+  trustedOrigin: string | undefined;
+  /** Origins that may embed: the UI's. */
+  embedders: string;
+  /** Nobody else may embed what a browser's own cookie let in. */
+  guarded: boolean;
+  /** `https://host` of the request, for redirects that name it. */
+  base: string;
+  /** Set-Cookie of the gateway itself. */
+  cookie: string | undefined;
+  keepAlive: boolean;
+  minor: 0 | 1;
+}
+
+/** Pods must not touch what browsers keep per site or per connection rather than per page. */
+const NOT_FROM_PODS = new Set(['alt-svc', 'clear-site-data', 'set-cookie2', 'x-frame-options']);
+const SHARED_ORIGIN_ONLY = new Set(['service-worker-allowed', 'origin-agent-cluster']);
+const CORS = new Set(['access-control-allow-origin', 'access-control-allow-credentials']);
+
+export function headForClient(head: ResponseHead, into: Incoming): string {
+  let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
+  let embedding = false;
+  for (const field of head.fields) {
+    text += lineForClient(field, head, into);
+    embedding ||= field.name === 'x-frame-options' || field.name === 'content-security-policy';
+  }
+  if (embedding || into.guarded) text += `Content-Security-Policy: frame-ancestors 'self'${into.embedders}\r\n`;
+  if (into.trustedOrigin !== undefined) text += corsLines(into.trustedOrigin);
+  if (into.cookie !== undefined) text += `Set-Cookie: ${into.cookie}\r\n`;
+  return `${text}${framingLine(head)}${connectionLine(into)}\r\n`;
+}
+
+function connectionLine(into: Incoming): string {
+  if (!into.keepAlive) return 'Connection: close\r\n';
+  return into.minor === 0 ? 'Connection: keep-alive\r\n' : '';
+}
+
+function lineForClient(field: Field, head: ResponseHead, into: Incoming): string {
+  const { name } = field;
+  if (isHopByHop(name, head.nominated) || NOT_FROM_PODS.has(name) || name.startsWith('x-sandlot-')) return '';
+  if (isFraming(name)) return '';
+  if (into.trustedOrigin !== undefined && CORS.has(name)) return '';
+  switch (name) {
+    case 'set-cookie': {
+      const cookie = cookieFromPod(field.value, into.prefix);
+      return cookie === undefined ? '' : `Set-Cookie: ${cookie}\r\n`;
+    }
+    case 'content-security-policy': {
+      const kept = withoutFrameAncestors(field.value);
+      return kept === '' ? '' : `Content-Security-Policy: ${kept}\r\n`;
+    }
+    case 'location':
+    case 'content-location':
+      return into.prefix === '' ? `${field.line}\r\n` : `${name}: ${belowPrefix(field.value, into)}\r\n`;
+    case 'refresh':
+      return `${refreshed(field, into)}\r\n`;
+    default:
+      return into.prefix !== '' && SHARED_ORIGIN_ONLY.has(name) ? '' : `${field.line}\r\n`;
+  }
+}
+
+/** A policy without the one directive that the gateway decides; policies of one field are separated by commas. */
+export function withoutFrameAncestors(value: string): string {
+  return value
+    .split(',')
+    .map((policy) =>
+      policy
+        .split(';')
+        .filter((directive) => !/^\s*frame-ancestors(?:\s|$)/i.test(directive) && directive.trim() !== '')
+        .join(';')
+        .trim(),
+    )
+    .filter((policy) => policy !== '')
+    .join(', ');
+}
+
+/** A root-absolute or same-host URL with the prefix that the browser needs; other URLs stay. */
+export function belowPrefix(url: string, into: { prefix: string; base: string }): string {
+  const local = url.startsWith(`${into.base}/`) ? url.slice(into.base.length) : url;
+  if (!local.startsWith('/') || local.startsWith('//')) return url;
+  const path = local === into.prefix || local.startsWith(`${into.prefix}/`) ? local : `${into.prefix}${local}`;
+  return url.startsWith(`${into.base}/`) ? `${into.base}${path}` : path;
+}
+
+function refreshed(field: Field, into: Incoming): string {
+  const match = /^(\s*[0-9.]+\s*[;,]\s*url\s*=\s*)(.*)$/i.exec(field.value);
+  if (match === null || into.prefix === '') return field.line;
+  return `Refresh: ${match[1] ?? ''}${belowPrefix(match[2] ?? '', into)}`;
+}

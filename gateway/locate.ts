@@ -1,0 +1,101 @@
+/** Which sandbox and port a request means, by its address alone, and how that was found. Pure. */
+import { conversationHex, SLOT_PATTERN } from '../contracts/names.js';
+import { parseHost, parsePortRef, type PortRef } from '../contracts/urls.js';
+import { queryOf, type RequestHead } from './http/request.js';
+import type { Lookup } from './table.js';
+
+/** How a request's sandbox was found; a label in log and metrics. */
+export type Source = 'host' | 'path' | 'port-path' | 'proxy-path' | 'conversation' | 'key' | 'frame' | 'none';
+
+export interface Located {
+  slot: string;
+  port: PortRef;
+  /** Path and query for the pod. */
+  target: string;
+  /** What was cut from the path's beginning; '' in host form. */
+  prefix: string;
+  source: Source;
+}
+
+/** A handshake on the single host that says only in its first frame which sandbox it means. */
+export const IN_FIRST_FRAME = '';
+
+export function locate(head: RequestHead, lookup: Lookup, domain: string): Located | undefined {
+  const byHost = parseHost(head.host, domain);
+  if (byHost !== undefined) return { ...byHost, target: head.target, prefix: '', source: 'host' };
+  // A name below the domain that is no slot's is unknown, not a single-host request.
+  if (isBelow(head.host, domain)) return undefined;
+  return locateByPath(head) ?? locateByKey(head, lookup) ?? locateByConversation(head, lookup) ?? awaitingFrame(head);
+}
+
+function isBelow(host: string, domain: string): boolean {
+  return host.replace(/:[0-9]+$/, '').endsWith(`.${domain.replace(/:[0-9]+$/, '').toLowerCase()}`);
+}
+
+function locateByPath(head: RequestHead): Located | undefined {
+  const [, first = '', second = '', third = '', fourth = ''] = head.path.split('/', 5);
+  if (SLOT_PATTERN.test(first)) return pathForm(head, first, second);
+  if (first === 'agent-server-proxy' && SLOT_PATTERN.test(second))
+    return cut(head, { slot: second, port: 'agent', prefix: `/${first}/${second}`, source: 'proxy-path' });
+  if (first !== 'api' || second !== 'sandbox-port' || !SLOT_PATTERN.test(third)) return undefined;
+  const port = parsePortRef(fourth);
+  if (port === undefined || fourth === '') return undefined;
+  return cut(head, { slot: third, port, prefix: `/api/sandbox-port/${third}/${fourth}`, source: 'port-path' });
+}
+
+function pathForm(head: RequestHead, slot: string, second: string): Located {
+  // The OpenHands frontend's cost dialog doubles the prefix of a path-routed conversation.
+  if (second === slot) return cut(head, { slot, port: 'agent', prefix: `/${slot}/${slot}`, source: 'path' });
+  const port = second === '' ? undefined : parsePortRef(second);
+  return port === undefined
+    ? cut(head, { slot, port: 'agent', prefix: `/${slot}`, source: 'path' })
+    : cut(head, { slot, port, prefix: `/${slot}/${second}`, source: 'path' });
+}
+
+function cut(head: RequestHead, found: Omit<Located, 'target'>): Located {
+  const rest = head.target.slice(found.prefix.length);
+  return { ...found, target: rest.startsWith('/') ? rest : `/${rest}` };
+}
+
+/** What the agent server serves, and nothing else of the single host. */
+const AGENT_PATH = /^\/(?:api|sockets)\//;
+
+function locateByKey(head: RequestHead, lookup: Lookup): Located | undefined {
+  const proxied = agentServerProxy(head);
+  const key = head.sessionKey ?? queryOf(head.query, 'session_api_key');
+  const slot = key === undefined ? undefined : lookup.byKey(key)?.slot;
+  if (slot === undefined) return undefined;
+  if (proxied !== undefined) return { ...proxied, slot };
+  if (!AGENT_PATH.test(head.path)) return undefined;
+  return { slot, port: 'agent', target: head.target, prefix: '', source: 'key' };
+}
+
+/** `/agent-server-proxy/<conversation>/…`, or without the id where a key tells the sandbox. */
+function agentServerProxy(head: RequestHead): Omit<Located, 'slot'> | undefined {
+  const match = /^\/agent-server-proxy(\/(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=\/|$))?/i.exec(
+    head.path,
+  );
+  if (match === null) return undefined;
+  return cut(head, { slot: '', port: 'agent', prefix: match[0], source: 'proxy-path' });
+}
+
+const CONVERSATION =
+  /^\/(?:sockets\/events|api\/conversations|agent-server-proxy)\/([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\/|$)/i;
+
+function locateByConversation(head: RequestHead, lookup: Lookup): Located | undefined {
+  const id = CONVERSATION.exec(head.path)?.[1];
+  const slot = id === undefined ? undefined : lookup.byConversation(conversationHex(id))?.slot;
+  if (slot === undefined) return undefined;
+  const proxied = agentServerProxy(head);
+  return proxied === undefined
+    ? { slot, port: 'agent', target: head.target, prefix: '', source: 'conversation' }
+    : { ...proxied, slot };
+}
+
+function awaitingFrame(head: RequestHead): Located | undefined {
+  if (!head.websocket || !head.path.startsWith('/sockets/') || hasKey(head)) return undefined;
+  return { slot: IN_FIRST_FRAME, port: 'agent', target: head.target, prefix: '', source: 'frame' };
+}
+
+const hasKey = (head: RequestHead) =>
+  head.sessionKey !== undefined || queryOf(head.query, 'session_api_key') !== undefined;

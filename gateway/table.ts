@@ -1,0 +1,251 @@
+/**
+ * The routing table: which slot lives where, whose it is and how it may be reached. Fed by watches (feed.ts), read on
+ * every request, in memory, by slot, conversation or session key. Nothing else is in it.
+ */
+import { createHash } from 'node:crypto';
+import { sessionKey } from '../contracts/keys.js';
+import { ANNOTATION, LABEL } from '../contracts/labels.js';
+import { conversationHex, SLOT_PATTERN } from '../contracts/names.js';
+import { PORT_NAMES, type PortName } from '../contracts/ports.js';
+import type { Sandbox } from '../contracts/resources.js';
+import type { PortRef } from '../contracts/urls.js';
+import type { EndpointSlice } from '../kube/kinds.js';
+
+/** Where the pod of a slot answers, as an EndpointSlice says. Nothing else is ever dialled. */
+export interface Address {
+  ip: string;
+  ready: boolean;
+  ports: ReadonlyMap<string, number>;
+}
+
+/** Counters of a slot that outlive changes of its route. */
+export interface Load {
+  requests: number;
+  tunnels: number;
+  /** Last authorised traffic, ms since 1970; 0 for none. */
+  lastTraffic: number;
+}
+
+export interface Route {
+  slot: string;
+  namespace: string;
+  sandbox: string;
+  owner: string;
+  epoch: number;
+  state: 'running' | 'starting' | 'paused' | 'failed';
+  /** What clients of the agent server must send now. */
+  key: string;
+  address: Address | undefined;
+  /** Further ports and visibilities of spec.ports. */
+  ports: readonly { name: string; port: number; visibility: string }[];
+  load: Load;
+  /** Last traffic as any gateway has written it to the Sandbox, ms since 1970; 0 for never. */
+  reportedTraffic: number;
+}
+
+/** What the request path needs. */
+export interface Lookup {
+  bySlot(slot: string): Route | undefined;
+  byConversation(hex: string): Route | undefined;
+  byKey(key: string): Route | undefined;
+}
+
+export interface RouteTable extends Lookup {
+  upsertSandbox(sandbox: Sandbox): void;
+  removeSandbox(sandbox: Sandbox): void;
+  upsertSlice(slice: EndpointSlice): void;
+  removeSlice(slice: EndpointSlice): void;
+  routes(): Iterable<Route>;
+}
+
+interface Listeners {
+  /** The pod behind a slot is another one now, or gone: connections to the old one must not be used again. */
+  moved?(slot: string): void;
+}
+
+/** Keys are indexed by their hash, so that a lookup's duration tells nothing about keys that nearly match. */
+const hashOf = (key: string) => createHash('sha256').update(key).digest('base64');
+
+export function createTable(secret: string, listeners: Listeners = {}): RouteTable {
+  const slots = new Map<string, Route>();
+  const conversations = new Map<string, string>();
+  const keys = new Map<string, string>();
+  /** Sandbox → what the indexes hold for it. */
+  const indexed = new Map<string, { slot: string; key: string; conversations: string[] }>();
+  /** slot → slice → address: a pod may stand in several slices for a moment, and in one per address family. */
+  const addresses = new Map<string, Map<string, Address>>();
+  const slotsOfSlice = new Map<string, Set<string>>();
+
+  const forget = (id: string) => {
+    const entry = indexed.get(id);
+    const route = slots.get(entry?.slot ?? '');
+    if (entry === undefined || route === undefined) return undefined;
+    indexed.delete(id);
+    slots.delete(entry.slot);
+    keys.delete(entry.key);
+    for (const conversation of entry.conversations)
+      if (conversations.get(conversation) === entry.slot) conversations.delete(conversation);
+    return route;
+  };
+  const place = (slot: string) => {
+    const best = bestOf(addresses.get(slot));
+    const route = slots.get(slot);
+    if (route === undefined || sameAddress(route.address, best)) return;
+    const moved = route.address?.ip !== best?.ip;
+    slots.set(slot, { ...route, address: best });
+    if (moved) listeners.moved?.(slot);
+  };
+  const removeSlice = (slice: EndpointSlice) => {
+    const id = idOf(slice.metadata);
+    const affected = slotsOfSlice.get(id) ?? new Set<string>();
+    slotsOfSlice.delete(id);
+    for (const slot of affected) {
+      const held = addresses.get(slot);
+      held?.delete(id);
+      if (held?.size === 0) addresses.delete(slot);
+    }
+    return affected;
+  };
+  return {
+    bySlot: (slot) => slots.get(slot),
+    byConversation: (hex) => slots.get(conversations.get(hex) ?? ''),
+    byKey: (key) => slots.get(keys.get(hashOf(key)) ?? ''),
+    routes: () => slots.values(),
+    upsertSandbox(sandbox) {
+      const id = idOf(sandbox.metadata);
+      const before = forget(id);
+      const slot = sandbox.status?.slot;
+      if (before !== undefined && before.slot !== slot) listeners.moved?.(before.slot);
+      if (slot === undefined || !SLOT_PATTERN.test(slot) || sandbox.metadata.deletionTimestamp !== undefined) return;
+      const load = before?.slot === slot ? before.load : { requests: 0, tunnels: 0, lastTraffic: 0 };
+      const route = routeOf(sandbox, slot, secret, load);
+      slots.set(slot, { ...route, address: bestOf(addresses.get(slot)) });
+      const entry = { slot, key: hashOf(route.key), conversations: conversationsOf(sandbox) };
+      indexed.set(id, entry);
+      keys.set(entry.key, slot);
+      for (const conversation of entry.conversations) conversations.set(conversation, slot);
+    },
+    removeSandbox(sandbox) {
+      const before = forget(idOf(sandbox.metadata));
+      if (before !== undefined) listeners.moved?.(before.slot);
+    },
+    upsertSlice(slice) {
+      const affected = removeSlice(slice);
+      const id = idOf(slice.metadata);
+      const now = addressesOf(slice);
+      slotsOfSlice.set(id, new Set(now.keys()));
+      for (const [slot, address] of now) {
+        const held = addresses.get(slot) ?? new Map<string, Address>();
+        addresses.set(slot, held.set(id, address));
+        affected.add(slot);
+      }
+      for (const slot of affected) place(slot);
+    },
+    removeSlice(slice) {
+      for (const slot of removeSlice(slice)) place(slot);
+    },
+  };
+}
+
+const idOf = (metadata: { namespace?: string; name: string }) => `${metadata.namespace ?? ''}/${metadata.name}`;
+
+function routeOf(sandbox: Sandbox, slot: string, secret: string, load: Load): Route {
+  const epoch = sandbox.status?.keyEpoch ?? 0;
+  return {
+    slot,
+    namespace: sandbox.metadata.namespace ?? 'default',
+    sandbox: sandbox.metadata.name,
+    owner: sandbox.spec.owner ?? '',
+    epoch,
+    state: stateOf(sandbox),
+    key: sessionKey(secret, slot, epoch),
+    address: undefined,
+    ports: (sandbox.spec.ports ?? []).map((port) => ({
+      name: port.name,
+      port: port.port,
+      visibility: port.visibility ?? 'Private',
+    })),
+    load,
+    reportedTraffic: Date.parse(sandbox.metadata.annotations?.[ANNOTATION.lastTraffic] ?? '') || 0,
+  };
+}
+
+/** Paused as soon as it shall pause: from then on its key is dead, whatever still runs. */
+function stateOf(sandbox: Sandbox): Route['state'] {
+  if (sandbox.spec.runState === 'Paused') return 'paused';
+  switch (sandbox.status?.phase) {
+    case 'Running':
+      return 'running';
+    case 'Paused':
+    case 'Pausing':
+      // Resumed in the specification, not yet by the operator, which raises the epoch first: the old key stays dead.
+      return 'paused';
+    case 'Failed':
+      return 'failed';
+    case 'Pending':
+    case 'Starting':
+    case 'Terminating':
+    case undefined:
+      return 'starting';
+  }
+}
+
+function conversationsOf(sandbox: Sandbox): string[] {
+  const label = sandbox.metadata.labels?.[LABEL.conversation];
+  return [label, sandbox.metadata.name]
+    .filter((id) => id !== undefined)
+    .map(conversationHex)
+    .filter((id) => /^[0-9a-f]{32}$/.test(id));
+}
+
+/** Addresses by slot. The pod's name is its slot; endpoints of anything else are not ours. */
+function addressesOf(slice: EndpointSlice): Map<string, Address> {
+  const ports = new Map<string, number>();
+  for (const { name, port } of slice.ports ?? []) if (name && port) ports.set(name, port);
+  const found = new Map<string, Address>();
+  if (slice.addressType === 'FQDN') return found;
+  for (const endpoint of slice.endpoints ?? []) {
+    const slot = endpoint.targetRef?.kind === 'Pod' ? endpoint.targetRef.name : undefined;
+    const ip = endpoint.addresses[0];
+    if (slot === undefined || ip === undefined || !SLOT_PATTERN.test(slot)) continue;
+    found.set(slot, { ip, ready: endpoint.conditions?.ready !== false, ports });
+  }
+  return found;
+}
+
+function bestOf(candidates: ReadonlyMap<string, Address> | undefined): Address | undefined {
+  let best: Address | undefined;
+  for (const candidate of candidates?.values() ?? []) if (best === undefined || !best.ready) best = candidate;
+  return best;
+}
+
+function sameAddress(a: Address | undefined, b: Address | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  if (a.ip !== b.ip || a.ready !== b.ready || a.ports.size !== b.ports.size) return false;
+  for (const [name, port] of a.ports) if (b.ports.get(name) !== port) return false;
+  return true;
+}
+
+/** A port of a route: its name when it has one, so that rights do not depend on how it was spelled, and its number. */
+export interface Port {
+  name: string | undefined;
+  number: number | undefined;
+  isPublic: boolean;
+}
+
+export function portOf(route: Route, ref: PortRef): Port {
+  const numbers = route.address?.ports;
+  const name = typeof ref === 'string' ? ref : nameOf(route, ref);
+  const number = typeof ref === 'number' ? ref : numbers?.get(ref);
+  const rule = route.ports.find((port) => port.port === number || port.name === name);
+  // The agent port is the sandbox itself: no visibility opens it.
+  return { name, number, isPublic: rule?.visibility === 'Public' && name !== 'agent' };
+}
+
+function nameOf(route: Route, number: number): string | undefined {
+  for (const [name, known] of route.address?.ports ?? []) if (known === number) return name;
+  return undefined;
+}
+
+export const isNamedPort = (name: string | undefined): name is PortName =>
+  (PORT_NAMES as readonly (string | undefined)[]).includes(name);

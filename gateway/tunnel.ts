@@ -1,0 +1,110 @@
+/** A WebSocket after its handshake: bytes both ways, each side at the pace of the other. */
+import { takeStash } from './connection.js';
+import { settle, type Exchange } from './books.js';
+import { atBoundary, closeFrame, follow, newFrames, type Frames } from './frames.js';
+import type { Upstream } from './pool.js';
+
+interface Tunnel {
+  exchange: Exchange;
+  upstream: Upstream;
+  fromPod: Frames;
+  fromClient: Frames;
+  /** The gateway is stopping: say so to the client between two frames. */
+  leaving: boolean;
+  /** Sides that have ended. */
+  ended: number;
+}
+
+/** How long the other side may go on after one has ended. */
+const HALF_CLOSED_MS = 30_000;
+const GOODBYE_MS = 2_000;
+/** 1012, service restart: clients come back. */
+const GOODBYE = closeFrame(1012, 'restarting');
+
+export function startTunnel(exchange: Exchange, upstream: Upstream, first: Buffer): void {
+  const { connection } = exchange;
+  const tunnel: Tunnel = {
+    exchange,
+    upstream,
+    fromPod: newFrames(),
+    fromClient: newFrames(),
+    leaving: false,
+    ended: 0,
+  };
+  const client = connection.socket;
+  const pod = upstream.socket;
+  connection.user = {
+    data: (chunk) => toPod(tunnel, chunk),
+    ended: () => halfClosed(tunnel, () => pod.end()),
+    closed: () => stop(tunnel),
+    drained: () => pod.resume(),
+    expired: () => stop(tunnel),
+    drain: () => leave(tunnel),
+  };
+  upstream.user = {
+    data: (chunk) => toClient(tunnel, chunk),
+    ended: () => halfClosed(tunnel, () => client.end()),
+    closed: () => stop(tunnel),
+    drained: () => client.resume(),
+  };
+  if (first.length > 0) toClient(tunnel, first);
+  const ahead = takeStash(connection);
+  if (ahead !== undefined) toPod(tunnel, ahead);
+}
+
+function touch(tunnel: Tunnel, isData: boolean): void {
+  const { connection, forward } = tunnel.exchange;
+  const { now } = connection.gateway.clock;
+  if (tunnel.ended === 0 && !tunnel.leaving) connection.deadline = now + connection.gateway.timeouts.idleMs;
+  // Pings keep a connection open, but nobody works because of them.
+  if (isData) forward.route.load.lastTraffic = now;
+}
+
+function toPod(tunnel: Tunnel, chunk: Buffer): void {
+  const { exchange, upstream } = tunnel;
+  if (upstream.socket.writableEnded) return;
+  touch(tunnel, follow(tunnel.fromClient, chunk));
+  exchange.bytesIn += chunk.length;
+  if (!upstream.socket.write(chunk)) exchange.connection.socket.pause();
+}
+
+function toClient(tunnel: Tunnel, chunk: Buffer): void {
+  const { exchange, upstream } = tunnel;
+  const { socket } = exchange.connection;
+  if (socket.writableEnded) return;
+  touch(tunnel, follow(tunnel.fromPod, chunk));
+  exchange.bytesOut += chunk.length;
+  if (!socket.write(chunk)) upstream.socket.pause();
+  if (tunnel.leaving) sayGoodbye(tunnel);
+}
+
+function halfClosed(tunnel: Tunnel, end: () => void): void {
+  const { connection } = tunnel.exchange;
+  end();
+  if (++tunnel.ended === 2) return stop(tunnel);
+  connection.deadline = connection.gateway.clock.now + HALF_CLOSED_MS;
+}
+
+function leave(tunnel: Tunnel): void {
+  const { connection } = tunnel.exchange;
+  tunnel.leaving = true;
+  connection.deadline = connection.gateway.clock.now + GOODBYE_MS;
+  sayGoodbye(tunnel);
+}
+
+function sayGoodbye(tunnel: Tunnel): void {
+  const { socket } = tunnel.exchange.connection;
+  if (!atBoundary(tunnel.fromPod) || socket.writableEnded) return;
+  socket.end(GOODBYE);
+  tunnel.upstream.socket.end();
+}
+
+function stop(tunnel: Tunnel): void {
+  const { exchange, upstream } = tunnel;
+  if (exchange.over) return;
+  settle(exchange);
+  upstream.user = undefined;
+  // What was written to either side still goes out; nothing more is read.
+  upstream.socket.destroySoon();
+  exchange.connection.socket.destroySoon();
+}
