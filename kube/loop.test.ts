@@ -1,4 +1,5 @@
 /** Queue, controller, leader election, status writer and events on a clock that only the test moves. */
+import { Registry } from 'prom-client';
 import t from 'tap';
 import { createApplier } from './apply.js';
 import { KubeError, type KubeClient } from './client.js';
@@ -6,6 +7,7 @@ import { done, retry, stalled, startController, wait, type Outcome } from './con
 import { createEventRecorder } from './events.js';
 import { CONFIG_MAP, POD } from './kinds.js';
 import { startLeaderElection } from './lease.js';
+import { createKubeMetrics } from './metrics.js';
 import type { LeaseObject } from './objects.js';
 import { createQueue } from './queue.js';
 import { createStatusWriter } from './status.js';
@@ -374,4 +376,23 @@ t.test('events: repeats are counted, floods are dropped, failures are swallowed'
   recorder.record(POD, { metadata: { name: 'q', namespace: 'n', uid: 'v' } }, { reason: 'R', message: 'x' });
   await recorder.stop();
   t.equal(calls.length + recorder.dropped(), 105);
+});
+
+t.test('metrics have the names that dashboards know', async (t) => {
+  const registry = new Registry();
+  const metrics = await createKubeMetrics(registry);
+  metrics.queueDepth('q', 3);
+  metrics.reconcile({ name: 'c', result: 'terminal_error', seconds: 1 });
+  metrics.request({ verb: 'GET', code: 200, seconds: 0.1 });
+  metrics.leader('l', true);
+  const text = await registry.metrics();
+  for (const line of [
+    'workqueue_depth{name="q"} 3',
+    'controller_runtime_reconcile_total{controller="c",result="error"} 1',
+    'controller_runtime_terminal_reconcile_errors_total{controller="c"} 1',
+    'rest_client_requests_total{method="GET",code="200"} 1',
+    'leader_election_master_status{name="l"} 1',
+  ]) {
+    t.ok(text.includes(line), line);
+  }
 });

@@ -3,7 +3,7 @@ import type { WatchOptions } from './client.js';
 import { errorOf, KubeError, parseRetryAfter } from './errors.js';
 import type { KindOf } from './kinds.js';
 import type { KubeMetrics } from './metrics.js';
-import { createNdjsonParser } from './ndjson.js';
+import { createNdjsonParser, NdjsonError } from './ndjson.js';
 import { queryString, resourcePath } from './paths.js';
 import { networkError, type HttpStream, type Transport } from './transport.js';
 import type { KubeObject, Status, WatchEvent } from './types.js';
@@ -59,10 +59,20 @@ export async function runWatch<T extends KubeObject>(
       throw error;
     });
   target.metrics?.request({ verb: 'WATCH', code: stream.code, seconds: (performance.now() - started) / 1000 });
+  let own: { error: unknown } | undefined;
+  const deliver = (value: unknown): void => {
+    const event = eventOf<T>(value, call);
+    try {
+      onEvent(event);
+    } catch (error) {
+      own = { error };
+      throw error;
+    }
+  };
   try {
     if (stream.code !== 200) throw await refusal(stream, call);
     options.onOpen?.();
-    const parser = createNdjsonParser(MAX_LINE_BYTES, (value) => onEvent(eventOf(value, call)));
+    const parser = createNdjsonParser(MAX_LINE_BYTES, deliver);
     for await (const chunk of stream.body) {
       parser.push(chunk);
       signal?.throwIfAborted();
@@ -70,6 +80,9 @@ export async function runWatch<T extends KubeObject>(
     if (parser.pendingBytes() > 0)
       throw new KubeError(`${call}: cut inside a line`, { code: 0, reason: 'ConnectionFailed' });
   } catch (error) {
+    if (own !== undefined) throw own.error;
+    if (error instanceof NdjsonError)
+      throw new KubeError(`${call}: ${error.message}`, { code: 0, reason: 'BadAnswer', cause: error });
     throw error instanceof KubeError && error.code !== 0 ? error : networkError(error, signal, call);
   } finally {
     await stream.destroy();
