@@ -11,10 +11,10 @@ import { contentText } from '../../tools/tool.js';
 import { LINE_RUNNER } from './names.js';
 import type { Llm, LlmMessage, LlmRequest, LlmResponse, LlmToolCall } from './types.js';
 
-/** Terminal parameters that suit it: a program that serves is noticed soon. */
-export const LINE_RUNNER_TERMINAL = { no_change_timeout_seconds: 4, longest_wait_seconds: 120 };
+/** Terminal parameters that suit it: a program that serves is noticed soon, any other is waited for. */
+export const LINE_RUNNER_TERMINAL = { no_change_timeout_seconds: 2, longest_wait_seconds: 120, quiet_needs_port: true };
 /** How often it waits on for a command that prints nothing and serves nothing. */
-const MAX_WAITS = 30;
+const MAX_WAITS = 4;
 
 const JOINED =
   /<<-?\s*['"]?\w|[\\|({]\s*$|&&\s*$|^\s*(?:for|while|until|if|case|select|function)\b|^\s*(?:do|then|fi|done|esac|\}|\))|^\s*#!/;

@@ -202,13 +202,14 @@ function attach({ channel, nonce, dir, exportsFile, options }: Attached): Sessio
       channel.write(keys);
     },
     async wait({ quietMs, timeoutMs, signal }) {
-      const deadline = clock.now() + timeoutMs;
+      const began = clock.now();
+      const deadline = began + timeoutMs;
       while (busy && ended === undefined) {
         const now = clock.now();
         if (now >= deadline) return 'timeout';
-        if (quietMs !== undefined && now >= lastOutput + quietMs) return 'quiet';
-        const until = Math.min(deadline, quietMs === undefined ? deadline : lastOutput + quietMs);
-        if (signal.aborted || !(await sleepOrChange(clock, until - now, changed, signal))) return 'aborted';
+        const quietAt = quietMs === undefined ? deadline : Math.max(lastOutput, began) + quietMs;
+        if (quietMs !== undefined && now >= quietAt) return 'quiet';
+        if (signal.aborted || !(await sleepOrChange(clock, Math.min(deadline, quietAt) - now, changed, signal))) return 'aborted';
       }
       if (commands > 0) rmSync(join(dir, `command-${commands}`), { force: true });
       return ended === undefined ? 'done' : 'ended';

@@ -120,6 +120,8 @@ export function createTerminalTool(context: ToolContext): Tool {
   const quietSeconds = seconds(context.params['no_change_timeout_seconds']) ?? QUIET_SECONDS;
   const longestSeconds = seconds(context.params['longest_wait_seconds']) ?? LONGEST_SECONDS;
   const prefer = context.params['terminal_type'] === 'subprocess' ? 'pipe' : undefined;
+  /** Silence alone does not end the wait: only that of a program that serves. */
+  const quietNeedsPort = context.params['quiet_needs_port'] === true;
   const spillDir = join(context.dataDir, 'observations');
   const aside: Session[] = [];
   let session: Session | undefined;
@@ -196,10 +198,15 @@ export function createTerminalTool(context: ToolContext): Tool {
     signal: AbortSignal,
   ): Promise<Observation> {
     lastTimeout = action.timeout ?? longestSeconds;
+    const deadline = context.clock.now() + lastTimeout * 1000;
     const quiet = action.timeout === null ? { quietMs: quietSeconds * 1000 } : {};
-    let end = await active.wait({ ...quiet, timeoutMs: lastTimeout * 1000, signal });
+    let end: WaitEnd;
+    let ports: number[] = [];
+    do {
+      end = await active.wait({ ...quiet, timeoutMs: deadline - context.clock.now(), signal });
+      if (end === 'quiet' || end === 'timeout') ports = await active.ports();
+    } while (end === 'quiet' && quietNeedsPort && ports.length === 0);
     if (end === 'aborted') end = await stop(active);
-    const ports = end === 'quiet' || end === 'timeout' ? await active.ports() : [];
     const prefix = action.prefix === undefined ? {} : { prefix: action.prefix };
     return observation(action.command, { output: active.takeOutput(), end, ports, ...prefix });
   }
