@@ -52,7 +52,8 @@ export interface Reflector {
 }
 
 const PAGE_SIZE = 500;
-const BACKOFF = { baseMs: 200, capMs: 30_000 };
+/** client-go waits up to 30 s; blind that long is too long here, and a few programs asking every 2.5 s on average hurt no server. */
+const BACKOFF = { baseMs: 200, capMs: 5_000 };
 /** A watch that ends sooner without an event is a failure in disguise: no resume at once. */
 const SHORT_WATCH_MS = 1_000;
 /** The server ends each watch after 5 to 10 minutes, jittered so that the reflectors of a fleet do not come back together. */
@@ -72,6 +73,7 @@ export function startReflector<T extends KubeObject>(options: ReflectorOptions<T
   const known = new Map<string, T>();
   let version: string | undefined;
   let failures = 0;
+  let goneInARow = 0;
   let synced = false;
   let lastContact = 0;
   let settle: (value: boolean) => void;
@@ -166,6 +168,7 @@ export function startReflector<T extends KubeObject>(options: ReflectorOptions<T
     if (version === before && clock.now() - opened < SHORT_WATCH_MS)
       throw new KubeError('the watch ended at once', { code: 0, reason: 'ConnectionFailed' });
     failures = 0;
+    goneInARow = 0;
   };
 
   const turn = async (): Promise<void> => {
@@ -182,10 +185,13 @@ export function startReflector<T extends KubeObject>(options: ReflectorOptions<T
   /** How long to wait after an error. Forgets the version when it is of no use any more. */
   const afterError = (error: unknown): number => {
     metrics?.reflector({ name, event: 'error' });
-    const jittered = fullJitter(failures++, BACKOFF, random);
-    if (isGone(error)) version = undefined;
+    // 410 comes from a server that works: however long it was away, list soon.
+    goneInARow = isGone(error) ? goneInARow + 1 : 0;
+    const jittered = fullJitter(goneInARow > 0 ? goneInARow - 1 : failures, BACKOFF, random);
+    failures++;
     // A server that cannot read our version (restored from a backup) answers 400 or 500 for ever; a list heals it.
-    else if (error instanceof KubeError && error.code >= 400 && failures % 5 === 0) version = undefined;
+    const refused = error instanceof KubeError && error.code >= 400 && failures % 5 === 0;
+    if (goneInARow > 0 || refused) version = undefined;
     const retryAfterMs = error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0;
     log[failures > 3 ? 'warn' : 'debug'](
       { err: error, reflector: name, failures },
