@@ -20,9 +20,10 @@ export function fail(s: Situation, shape: Shape | undefined, reason: string, mes
     ready: no(reason, `${message}. ${way}`),
   };
   const changes = { ...WITHOUT_POD, nextRestartTime: undefined };
+  // On record first: the pod's end alone would look like a loss.
   return decision({
+    first: 'status',
     status: statusOf({ ...s, facts, changes, terminal: true }),
-    actions: s.pod === undefined ? [] : deletion(s),
     reports: [{ type: 'Warning', reason, message }],
     ending: stalled(reason),
   });

@@ -69,7 +69,7 @@ function serving(s: Situation, pod: Pod, so: { status: SandboxStatus; reports: R
     case 'ask':
       return decision({ ...rest, status, actions: [...strays, { do: 'askIdle', pod, epoch }] });
     case 'idle':
-      return pauseForIdleness(status, idle.ms);
+      return pauseForIdleness(s, status, idle.ms);
     case 'wait':
       return decision({ ...rest, status, actions: strays, ending: wait(idle.until - s.now, 'idle clock') });
     case 'off':
@@ -77,16 +77,18 @@ function serving(s: Situation, pod: Pod, so: { status: SandboxStatus; reports: R
   }
 }
 
-function pauseForIdleness(status: SandboxStatus, ms: number): Decision {
+function pauseForIdleness(s: Situation, status: SandboxStatus, ms: number): Decision {
   const message = `paused after ${describeMs(ms)} without activity`;
+  // The reason is on record before the spec changes, or a crash in between would make it look like the user's wish.
+  const recorded = conditionOf(s.sandbox, 'Paused')?.reason === 'IdleTimeout';
   const conditions = status.conditions?.map((condition) =>
     condition.type === 'Paused' ? { ...condition, reason: 'IdleTimeout', message } : condition,
   );
   return decision({
     status: { ...status, ...(conditions === undefined ? {} : { conditions }) },
+    first: recorded ? 'actions' : 'status',
     actions: [{ do: 'pause' }],
-    reports: [{ type: 'Normal', reason: 'IdleTimeout', message }],
-    ending: wait(1_000, 'pausing'),
+    reports: recorded ? [] : [{ type: 'Normal', reason: 'IdleTimeout', message }],
   });
 }
 

@@ -1,0 +1,175 @@
+/** Wires the parts of a running operator: caches always, controllers while it leads. */
+import type { Sandbox, SandboxTemplateSpec } from '../contracts/resources.js';
+import { keyOf } from '../kube/cache.js';
+import type { KubeClient } from '../kube/client.js';
+import { startController, type Controller } from '../kube/controller.js';
+import { createEventRecorder } from '../kube/events.js';
+import { startLeaderElection } from '../kube/lease.js';
+import type { Log } from '../kube/log.js';
+import type { KubeMetrics } from '../kube/metrics.js';
+import type { Clock } from '../kube/types.js';
+import { createAgentClient } from './agent.js';
+import { CRASH_POLICY } from './backoff.js';
+import { createChildren } from './children.js';
+import { createClaimer } from './claim/claim.js';
+import type { Installation } from './install.js';
+import type { OperatorMetrics } from './metrics.js';
+import { createPoolReconciler } from './pool/reconcile.js';
+import { poolViewOf } from './pool/view.js';
+import { templateHashOf } from './pool/warm.js';
+import { createAct } from './sandbox/act.js';
+import { createMemory } from './sandbox/memory.js';
+import { observe } from './sandbox/observe.js';
+import { createSandboxReconciler } from './sandbox/reconcile.js';
+import type { Limits } from './sandbox/situation.js';
+import { startWorld, type World } from './world.js';
+
+export interface OperatorOptions {
+  client: KubeClient;
+  installation: Installation;
+  /** Undefined: all. */
+  namespace: string | undefined;
+  /** Of the Lease. */
+  lease: { namespace: string; identity: string };
+  clock: Clock;
+  log: Log;
+  kubeMetrics?: KubeMetrics;
+  metrics?: OperatorMetrics;
+  limits?: Limits;
+}
+
+export interface Operator {
+  world: World;
+  /** Why it is not ready to take over; empty when its caches are synced. */
+  unready(): string[];
+  leads(): boolean;
+  /** Finishes what runs, gives the Lease back, stops watching. */
+  stop(): Promise<void>;
+}
+
+export const LIMITS: Limits = {
+  crash: CRASH_POLICY,
+  startDeadlineMs: 600_000,
+  lostMs: 60_000,
+  leaseMs: 45_000,
+};
+
+const SANDBOX_WORKERS = 32;
+const POOL_WORKERS = 4;
+
+export function startOperator(options: OperatorOptions): Operator {
+  const { client, namespace, clock, log, kubeMetrics: metrics } = options;
+  let term: { sandboxes: Controller; pools: Controller } | undefined;
+  const world = startWorld({
+    client,
+    namespace,
+    clock,
+    log,
+    metrics,
+    listeners: { sandbox: (key) => term?.sandboxes.add(key), pool: (key) => term?.pools.add(key) },
+  });
+  const agents = createAgentClient(clock);
+
+  /** One term as the leader: everything remembered starts empty. */
+  const lead = async (signal: AbortSignal): Promise<void> => {
+    if (!(await world.synced) || signal.aborted) return;
+    const events = createEventRecorder({
+      client,
+      clock,
+      log,
+      component: 'sandlot-operator',
+      instance: options.lease.identity,
+    });
+    const reconcilers = createReconcilers(options, { world, agents, events, refill: (pool) => term?.pools.add(pool) });
+    const common = { clock, log, metrics };
+    term = {
+      sandboxes: startController({ ...common, ...reconcilers.sandbox, name: 'sandbox', workers: SANDBOX_WORKERS }),
+      pools: startController({ ...common, ...reconcilers.pool, name: 'pool', workers: POOL_WORKERS }),
+    };
+    for (const sandbox of world.sandboxes.list()) term.sandboxes.add(keyOf(sandbox));
+    for (const pool of world.pools.list()) term.pools.add(keyOf(pool));
+    await aborted(signal);
+    const ending = term;
+    term = undefined;
+    await Promise.all([ending.sandboxes.stop(), ending.pools.stop()]);
+    await events.stop();
+  };
+
+  const election = startLeaderElection({
+    client,
+    clock,
+    log,
+    metrics,
+    lead,
+    namespace: options.lease.namespace,
+    name: 'sandlot-operator',
+    identity: options.lease.identity,
+  });
+  return {
+    world,
+    unready: () => world.unsynced().map((kind) => `cache of ${kind} is not synced`),
+    leads: () => election.leads(),
+    async stop() {
+      const led = election.stop();
+      await world.stop();
+      await led;
+      await agents.close();
+    },
+  };
+}
+
+interface Parts {
+  world: World;
+  agents: ReturnType<typeof createAgentClient>;
+  events: ReturnType<typeof createEventRecorder>;
+  refill(pool: string): void;
+}
+
+function createReconcilers(options: OperatorOptions, { world, agents, events, refill }: Parts) {
+  const { client, installation, clock, log, limits = LIMITS } = options;
+  const hashOf = memoizedHash(installation);
+  const children = createChildren(client, world);
+  const claimer = createClaimer({
+    client,
+    world,
+    children,
+    agents,
+    secret: installation.secret,
+    log,
+    taken: refill,
+    count: (result) => options.metrics?.claim(result),
+  });
+  const memory = createMemory();
+  const common = { client, world, children, claimer, agents, installation, clock, events, hashOf };
+  const poolFor = (template: { namespace: string; name: string }) => poolViewOf({ world, claimer, hashOf }, template);
+  const sandbox = createSandboxReconciler({
+    ...common,
+    memory,
+    act: createAct({ ...common, memory }),
+    observe: (object: Sandbox, now: number) => observe({ world, memory, installation, limits, poolFor }, object, now),
+    started: (object) => options.metrics?.started(...startOf(object, clock.now())),
+  });
+  const pool = createPoolReconciler({ ...common, crash: limits.crash, startDeadlineMs: limits.startDeadlineMs });
+  return { sandbox: { reconcile: sandbox }, pool: { reconcile: pool } };
+}
+
+function startOf({ metadata, status }: Sandbox, now: number): ['warm' | 'cold', number] {
+  const born = Date.parse(metadata.creationTimestamp ?? '');
+  return [status?.pool === undefined ? 'cold' : 'warm', Number.isNaN(born) ? 0 : (now - born) / 1_000];
+}
+
+/** Cached templates are replaced, never changed, so their identity stands for their content. */
+function memoizedHash(installation: Installation): (template: SandboxTemplateSpec) => string {
+  const hashes = new WeakMap<SandboxTemplateSpec, string>();
+  return (template) => {
+    const hash = hashes.get(template) ?? templateHashOf(template, installation);
+    hashes.set(template, hash);
+    return hash;
+  };
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });

@@ -1,0 +1,173 @@
+/** From a pool's situation to pods to create and to delete: pure. */
+import { ANNOTATION, LABEL, STATE_WARM } from '../../contracts/labels.js';
+import type { SandboxPool, SandboxPoolStatus } from '../../contracts/resources.js';
+import type { Pod } from '../../kube/kinds.js';
+import { collapse, done, wait, type Outcome } from '../../kube/outcome.js';
+import { setConditions, type ConditionUpdate } from '../../kube/status.js';
+import { labelValue } from '../build/meta.js';
+import { timeMs } from '../durations.js';
+import { podState } from '../sandbox/podstate.js';
+import { filled, untilToken, type Rate } from './bucket.js';
+import type { PoolDecision, PoolSituation } from './situation.js';
+
+/** Trouble that keeps a pool from filling, as podState names it. */
+const TROUBLE = new Set([
+  'ImagePullFailed',
+  'ContainerStartFailed',
+  'CrashLoop',
+  'OOMKilled',
+  'Unschedulable',
+  'VolumePending',
+  'NodeLost',
+]);
+const STATUS_STEP_MS = 1_000;
+
+export function decidePool(s: PoolSituation): PoolDecision {
+  const wanted =
+    s.template === undefined || s.pool.metadata.deletionTimestamp !== undefined ? 0 : wantedReplicas(s.pool);
+  const remove = toRemove(s, wanted);
+  const gone = new Set(remove.map(({ pod }) => pod));
+  const live = s.warm.filter((pod) => !isGoing(pod) && !gone.has(pod));
+  const { create, ending } = refill(s, { wanted, live: live.length });
+  const status = statusOf(s, { wanted, live });
+  const report = troubleReport(s, status);
+  return {
+    create,
+    remove,
+    sweep: sweepable(s),
+    status,
+    reports: report,
+    ending: collapse(ending, nextDeadline(s, live)),
+  };
+}
+
+const isGoing = (pod: Pod): boolean => pod.metadata.deletionTimestamp !== undefined;
+
+export function wantedReplicas({ spec }: SandboxPool): number {
+  return Math.min(spec.replicas ?? 1, spec.maxReplicas ?? Number.MAX_SAFE_INTEGER);
+}
+
+export const rateOf = ({ spec }: SandboxPool): Rate => ({
+  perSecond: spec.refill?.perSecond ?? 20,
+  burst: spec.refill?.burst ?? 20,
+});
+
+/** Stale, failed and hanging pods at once; of the rest the surplus, the least ready and youngest first. */
+function toRemove(s: PoolSituation, wanted: number): PoolDecision['remove'] {
+  const present = s.warm.filter((pod) => !isGoing(pod));
+  const stale = present.filter((pod) => pod.metadata.annotations?.[ANNOTATION.templateHash] !== s.hash);
+  const failed = present.filter((pod) => !stale.includes(pod) && hasFailed(s, pod));
+  const good = present.filter((pod) => !stale.includes(pod) && !failed.includes(pod)).sort(byWorth);
+  return [
+    ...stale.map((pod) => ({ pod, failed: false })),
+    ...failed.map((pod) => ({ pod, failed: true })),
+    ...good.slice(0, Math.max(0, good.length - wanted)).map((pod) => ({ pod, failed: false })),
+  ];
+}
+
+function hasFailed(s: PoolSituation, pod: Pod): boolean {
+  const { kind, restarts } = podState(pod);
+  if (kind === 'ended') return true;
+  if (kind === 'ready') return false;
+  return restarts > s.crashBudget || s.now - (timeMs(pod.metadata.creationTimestamp) ?? s.now) > s.startDeadlineMs;
+}
+
+/** Ascending: what goes first. */
+function byWorth(a: Pod, b: Pod): number {
+  const ready = (pod: Pod) => Number(podState(pod).kind === 'ready');
+  const born = (pod: Pod) => timeMs(pod.metadata.creationTimestamp) ?? 0;
+  return ready(a) - ready(b) || born(b) - born(a) || (a.metadata.name < b.metadata.name ? -1 : 1);
+}
+
+/** How many to create: what is missing, under the cap (which counts pods that are still going), as far as the bucket allows. */
+function refill(
+  s: PoolSituation,
+  { wanted, live }: { wanted: number; live: number },
+): { create: number; ending: Outcome } {
+  const pending = s.memory.pending.size;
+  const missing = wanted - live - pending;
+  const room = (s.pool.spec.maxReplicas ?? Number.MAX_SAFE_INTEGER) - s.warm.length - pending;
+  const due = Math.min(missing, room);
+  if (due <= 0) return { create: 0, ending: pending > 0 ? wait(5_000, 'unanswered creates') : done };
+  const paused = (s.memory.pausedUntil ?? 0) - s.now;
+  if (paused > 0) return { create: 0, ending: wait(paused, 'creates fail') };
+  const rate = rateOf(s.pool);
+  const bucket = filled(s.memory.bucket, rate, s.now);
+  const create = Math.min(due, Math.floor(bucket.tokens));
+  const next = untilToken({ ...bucket, tokens: bucket.tokens - create }, rate);
+  return { create, ending: create < due ? wait(Math.max(next, 50), 'refill rate') : done };
+}
+
+/** Looks again when the first pod that is not ready will have taken too long. */
+function nextDeadline(s: PoolSituation, live: Pod[]): Outcome {
+  const births = live
+    .filter((pod) => podState(pod).kind !== 'ready')
+    .map((pod) => timeMs(pod.metadata.creationTimestamp) ?? s.now);
+  if (births.length === 0) return done;
+  return wait(Math.max(1_000, Math.min(...births) + s.startDeadlineMs + 1_000 - s.now), 'start deadline');
+}
+
+/** Creates in flight may have a Secret and no pod yet. */
+function sweepable(s: PoolSituation): PoolSituation['orphans'] {
+  return s.memory.pending.size > 0 ? [] : s.orphans;
+}
+
+function statusOf(s: PoolSituation, { wanted, live }: { wanted: number; live: Pod[] }): SandboxPoolStatus {
+  const states = live.map(podState);
+  const ready = states.filter(({ kind }) => kind === 'ready').length;
+  const trouble = states.find(({ ready: { reason } }) => TROUBLE.has(reason))?.ready ?? s.memory.trouble;
+  const observedGeneration = s.pool.metadata.generation ?? 0;
+  const conditions = conditionsOf({ s, wanted, ready, trouble }).map((update) => ({ ...update, observedGeneration }));
+  return {
+    observedGeneration,
+    replicas: live.length,
+    readyReplicas: ready,
+    selector: `${LABEL.pool}=${labelValue(s.pool.metadata.name)},${LABEL.state}=${STATE_WARM}`,
+    conditions: [...setConditions(s.pool.status?.conditions ?? [], conditions, s.now)],
+  };
+}
+
+function conditionsOf(facts: {
+  s: PoolSituation;
+  wanted: number;
+  ready: number;
+  trouble: { reason: string; message: string } | undefined;
+}): ConditionUpdate[] {
+  const { s, wanted, ready, trouble } = facts;
+  const full = s.template !== undefined && ready >= wanted;
+  const why = s.template === undefined ? 'TemplateNotFound' : (trouble?.reason ?? 'Filling');
+  const message =
+    s.template === undefined
+      ? `no SandboxTemplate "${s.pool.spec.template}" in this namespace`
+      : (trouble?.message ?? '');
+  return [
+    full
+      ? { type: 'Ready', status: 'True', reason: 'Full', message: 'the wanted number of warm pods is ready' }
+      : { type: 'Ready', status: 'False', reason: why, message: message === '' ? 'warm pods are missing' : message },
+    s.template === undefined
+      ? { type: 'TemplateFound', status: 'False', reason: why, message }
+      : { type: 'TemplateFound', status: 'True', reason: 'Found', message: '' },
+    full || (s.template !== undefined && trouble === undefined)
+      ? { type: 'Progressing', status: 'True', reason: full ? 'Full' : 'Filling', message: '' }
+      : { type: 'Progressing', status: 'False', reason: why, message },
+  ];
+}
+
+/** An Event when the pool gets stuck, once. */
+function troubleReport(s: PoolSituation, status: SandboxPoolStatus): PoolDecision['reports'] {
+  const of = (from: SandboxPoolStatus | undefined) => from?.conditions?.find(({ type }) => type === 'Progressing');
+  const [before, after] = [of(s.pool.status), of(status)];
+  if (after?.status !== 'False' || (before?.status === 'False' && before.reason === after.reason)) return [];
+  return [{ type: 'Warning', reason: after.reason, message: after.message }];
+}
+
+/** How long a status that differs only in its counts waits, so that a pool of a thousand does not write a thousand times; 0: write now. */
+export function statusDelayMs(
+  before: SandboxPoolStatus | undefined,
+  after: SandboxPoolStatus,
+  sinceMs: number,
+): number {
+  const words = (status: SandboxPoolStatus | undefined) =>
+    JSON.stringify(status?.conditions?.map(({ type, status: value, reason }) => [type, value, reason]));
+  return words(before) === words(after) ? Math.max(0, STATUS_STEP_MS - sinceMs) : 0;
+}

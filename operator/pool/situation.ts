@@ -1,0 +1,50 @@
+/** What a decision about one SandboxPool rests on, and what it may ask for. Types only. */
+import type { SandboxPool, SandboxPoolStatus, SandboxTemplateSpec } from '../../contracts/resources.js';
+import type { Pod } from '../../kube/kinds.js';
+import type { Outcome } from '../../kube/outcome.js';
+import type { KubeObject } from '../../kube/types.js';
+import type { Report } from '../sandbox/situation.js';
+import type { Bucket } from './bucket.js';
+
+export interface PoolMemory {
+  bucket?: Bucket;
+  /** Names of pods whose create was sent and not answered, and until when they count as made, ms since 1970. */
+  pending: Map<string, number>;
+  /** Warm pods in a row that never became ready. */
+  failures: number;
+  /** No creates before, ms since 1970: refusals and failures in a row. */
+  pausedUntil?: number;
+  /** Why, in the API server's or the pods' words. */
+  trouble?: { reason: string; message: string };
+  /** When the status was last written, ms since 1970. */
+  wroteAt: number;
+}
+
+export interface PoolSituation {
+  pool: SandboxPool;
+  now: number;
+  /** Undefined when the pool's template does not exist. */
+  template: SandboxTemplateSpec | undefined;
+  /** Hash that a warm pod of this template carries now. */
+  hash: string;
+  /** Its unclaimed pods, the ones that are going too. */
+  warm: Pod[];
+  /** Secrets and workspace claims of its that have no pod. */
+  orphans: { kind: 'secret' | 'workspace'; object: KubeObject }[];
+  memory: PoolMemory;
+  /** How long a warm pod may take to become ready, ms. */
+  startDeadlineMs: number;
+  /** Restarts of its container after which a warm pod is given up. */
+  crashBudget: number;
+}
+
+export interface PoolDecision {
+  /** How many pods to create now. */
+  create: number;
+  /** Pods to delete; those that failed by themselves are counted. */
+  remove: { pod: Pod; failed: boolean }[];
+  sweep: PoolSituation['orphans'];
+  status: SandboxPoolStatus;
+  reports: Report[];
+  ending: Outcome;
+}

@@ -1,0 +1,206 @@
+/** What the operator knows: one label-scoped watch and cache per kind, and which controller hears of which change. */
+import { LABEL, SANDBOX_APP, STATE_WARM } from '../contracts/labels.js';
+import {
+  SANDBOX,
+  SANDBOX_POOL,
+  SANDBOX_TEMPLATE,
+  type Sandbox,
+  type SandboxPool,
+  type SandboxTemplate,
+} from '../contracts/resources.js';
+import { keyOf } from '../kube/cache.js';
+import type { KubeClient } from '../kube/client.js';
+import {
+  POD,
+  PVC,
+  SECRET,
+  SERVICE,
+  type KindOf,
+  type PersistentVolumeClaim,
+  type Pod,
+  type Secret,
+  type Service,
+} from '../kube/kinds.js';
+import type { Log } from '../kube/log.js';
+import type { KubeMetrics } from '../kube/metrics.js';
+import { startReflector, type Reflector } from '../kube/reflector.js';
+import type { Clock, KubeObject } from '../kube/types.js';
+import { createFreshCache, type FreshCache } from './fresh.js';
+
+export interface World {
+  /** `template` and `slot`: by `namespace/name`. */
+  sandboxes: FreshCache<Sandbox, 'template' | 'slot'>;
+  templates: FreshCache<SandboxTemplate, never>;
+  pools: FreshCache<SandboxPool, 'template'>;
+  /** `sandbox`: pods by the uid of their Sandbox; `warm`: unclaimed pods by `namespace/pool`. */
+  pods: FreshCache<Pod, 'sandbox' | 'warm'>;
+  claims: FreshCache<PersistentVolumeClaim, 'warm'>;
+  /** Without their data. */
+  secrets: FreshCache<Secret, 'warm'>;
+  services: FreshCache<Service, never>;
+  /** Names of the watches whose first list is not complete. */
+  unsynced(): string[];
+  /** Resolves when all first lists are in, or false when stopped before. */
+  synced: Promise<boolean>;
+  stop(): Promise<void>;
+}
+
+/** Who wants to hear of a change. Keys are `namespace/name`. */
+export interface Listeners {
+  sandbox(key: string): void;
+  pool(key: string): void;
+}
+
+export interface WorldOptions {
+  client: Pick<KubeClient, 'list' | 'watch'>;
+  /** Undefined: all namespaces. */
+  namespace: string | undefined;
+  clock: Clock;
+  log: Log;
+  metrics?: KubeMetrics | undefined;
+  listeners: Listeners;
+}
+
+const EXPIRE_EVERY_MS = 30_000;
+const OURS = `${LABEL.name}=${SANDBOX_APP}`;
+
+export function startWorld(options: WorldOptions): World {
+  const { clock, listeners } = options;
+  const caches = createCaches(clock, listeners);
+  const stopping = new AbortController();
+  const watch = <T extends KubeObject>(kind: KindOf<T>, cache: FreshCache<T, never>, more: Scope<T> = {}): Reflector =>
+    startReflector<T>({ ...options, kind, handler: cache.handler, signal: stopping.signal, ...more });
+  const reflectors = {
+    sandboxes: watch<Sandbox>(SANDBOX, caches.sandboxes),
+    templates: watch<SandboxTemplate>(SANDBOX_TEMPLATE, caches.templates),
+    pools: watch<SandboxPool>(SANDBOX_POOL, caches.pools),
+    pods: watch<Pod>(POD, caches.pods, { labelSelector: OURS, transform: trimPod }),
+    claims: watch<PersistentVolumeClaim>(PVC, caches.claims, { labelSelector: OURS }),
+    secrets: watch<Secret>(SECRET, caches.secrets, { labelSelector: OURS, transform: dropData }),
+    services: watch<Service>(SERVICE, caches.services, { labelSelector: OURS }),
+  };
+  const all = Object.entries(reflectors);
+  const expiry = async (): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      await clock.sleep(EXPIRE_EVERY_MS, stopping.signal).catch(() => undefined);
+      for (const [name, reflector] of all) caches[name as keyof typeof reflectors].expire(reflector.lastContact());
+    }
+  };
+  const expiring = expiry();
+  return {
+    ...caches,
+    unsynced: () => all.filter(([, reflector]) => !reflector.hasSynced()).map(([name]) => name),
+    synced: Promise.all(all.map(([, reflector]) => reflector.synced)).then((each) => each.every(Boolean)),
+    async stop() {
+      stopping.abort();
+      await Promise.all([expiring, ...all.map(([, reflector]) => reflector.stop())]);
+    },
+  };
+}
+
+interface Scope<T> {
+  labelSelector?: string;
+  transform?: (object: T) => T;
+}
+
+const inNamespace = (object: KubeObject, name: string | undefined): string | undefined =>
+  name === undefined ? undefined : `${object.metadata.namespace ?? ''}/${name}`;
+const ownerOf = (object: KubeObject, kind: string) =>
+  object.metadata.ownerReferences?.find((reference) => reference.kind === kind);
+/** `namespace/pool` of an unclaimed child of a pool. Names come from owner references: a label cuts them at 63 characters. */
+const warmOf = (object: KubeObject): string | undefined =>
+  object.metadata.labels?.[LABEL.state] === STATE_WARM
+    ? inNamespace(object, ownerOf(object, SANDBOX_POOL.kind)?.name)
+    : undefined;
+/** A retained workspace claim has no owner; its sandbox is told by the label. */
+const sandboxOf = (object: KubeObject): string | undefined =>
+  inNamespace(object, ownerOf(object, SANDBOX.kind)?.name ?? object.metadata.labels?.[LABEL.sandbox]);
+
+function createCaches(clock: Clock, listeners: Listeners) {
+  const tell = (heard: (key: string) => void, key: string | undefined): void => {
+    if (key !== undefined) heard(key);
+  };
+  const childChanged = (object: KubeObject, old: KubeObject | undefined): void => {
+    tell(listeners.sandbox, sandboxOf(object));
+    tell(listeners.pool, warmOf(object) ?? (old === undefined ? undefined : warmOf(old)));
+  };
+  const sandboxes = createFreshCache<Sandbox, 'template' | 'slot'>({
+    clock,
+    indexes: {
+      template: (object) => inNamespace(object, object.spec.template),
+      slot: (object) => inNamespace(object, object.status?.slot),
+    },
+    changed: (object) => listeners.sandbox(keyOf(object)),
+  });
+  /** Sandboxes without slot wait for a template or for a pool. */
+  const wakeWaiting = (template: string | undefined): void => {
+    for (const one of template === undefined ? [] : sandboxes.by('template', template))
+      if (one.status?.slot === undefined) listeners.sandbox(keyOf(one));
+  };
+  const pools = createFreshCache<SandboxPool, 'template'>({
+    clock,
+    indexes: { template: (object) => inNamespace(object, object.spec.template) },
+    changed: (object) => {
+      listeners.pool(keyOf(object));
+      wakeWaiting(inNamespace(object, object.spec.template));
+    },
+  });
+  const templates = createFreshCache<SandboxTemplate>({
+    clock,
+    changed: (object) => {
+      for (const pool of pools.by('template', keyOf(object))) listeners.pool(keyOf(pool));
+      wakeWaiting(keyOf(object));
+    },
+  });
+  const pods = createFreshCache<Pod, 'sandbox' | 'warm'>({
+    clock,
+    indexes: { sandbox: (pod) => ownerOf(pod, SANDBOX.kind)?.uid, warm: warmOf },
+    changed: (pod, old) => {
+      childChanged(pod, old);
+      const pool = warmOf(pod);
+      if (pool !== undefined && isReady(pod) && !(old !== undefined && isReady(old)))
+        wakeWaiting(inNamespace(pod, pools.get(pool)?.spec.template));
+    },
+  });
+  return {
+    sandboxes,
+    templates,
+    pools,
+    pods,
+    claims: createFreshCache<PersistentVolumeClaim, 'warm'>({
+      clock,
+      indexes: { warm: warmOf },
+      changed: childChanged,
+    }),
+    secrets: createFreshCache<Secret, 'warm'>({ clock, indexes: { warm: warmOf }, changed: () => undefined }),
+    services: createFreshCache<Service>({ clock, changed: () => undefined }),
+  };
+}
+
+export const isReady = (pod: Pod): boolean =>
+  pod.metadata.deletionTimestamp === undefined &&
+  pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
+
+/** What decisions read; env, volumes and probes of 10,000 pods stay with the server. */
+export function trimPod(pod: Pod): Pod {
+  const { phase, reason, message, podIP, conditions, containerStatuses } = pod.status ?? {};
+  return {
+    metadata: pod.metadata,
+    spec: {
+      ...(pod.spec.nodeName === undefined ? {} : { nodeName: pod.spec.nodeName }),
+      containers: pod.spec.containers.map(({ name, ports }) => ({ name, ...(ports === undefined ? {} : { ports }) })),
+    },
+    status: {
+      ...(phase === undefined ? {} : { phase }),
+      ...(reason === undefined ? {} : { reason }),
+      ...(message === undefined ? {} : { message }),
+      ...(podIP === undefined ? {} : { podIP }),
+      ...(conditions === undefined ? {} : { conditions }),
+      ...(containerStatuses === undefined ? {} : { containerStatuses }),
+    },
+  };
+}
+
+function dropData(secret: Secret): Secret {
+  return { metadata: secret.metadata };
+}
