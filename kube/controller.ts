@@ -35,12 +35,13 @@ export interface ControllerOptions {
 export interface Controller {
   readonly queue: WorkQueue;
   add(key: string, options?: AddOptions): void;
-  /** Takes no new keys, lets running reconciles finish for `graceMs` (default 10 s), then aborts their signals and waits. */
+  /** Takes no new keys, lets running reconciles finish for `graceMs` (default 3 s), then aborts their signals and waits. */
   stop(graceMs?: number): Promise<void>;
 }
 
 const TIMEOUT_MS = 120_000;
-const GRACE_MS = 10_000;
+/** Below the 5 s between the end of a leader's term and the earliest start of another's (lease.ts). */
+const GRACE_MS = 3_000;
 
 export function startController(options: ControllerOptions): Controller {
   const { name, reconcile, clock, log, metrics, workers = 1, timeoutMs = TIMEOUT_MS } = options;
