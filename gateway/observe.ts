@@ -114,7 +114,7 @@ export interface AccessLog {
 export const noAccessLog: AccessLog = { write: () => undefined, close: () => undefined };
 
 const FLUSH_MS = 500;
-const BUFFER_BYTES = 32 * 1024;
+const BUFFER_BYTES = 8 * 1024;
 /** A log that nobody reads is dropped beyond this, not kept. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
