@@ -1,0 +1,264 @@
+/**
+ * One conversation: its record, its log, and what the agent sees of it. Everything that changes it goes through here.
+ * Events first, record later: the record may lag behind the log by what `logLength` says, and is caught up at opening.
+ */
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { DEFAULT_SOURCE, type AgentEvent, type ExecutionStatus, type NewEvent } from '../../contracts/agent/events.js';
+import type { Logger } from '../../process/log.js';
+import { openLog, type EventLog } from '../log/log.js';
+import { ROOT } from '../log/index.js';
+import type { AgentConversation, Clock, ModelUsage } from '../seam.js';
+import { withoutNulls } from './forms.js';
+import { createMutex } from './mutex.js';
+import { LOG, writeRecord, type ConversationRecord } from './record.js';
+import { createSecrets } from './secrets.js';
+import { addUsage, totalsOf } from './stats.js';
+import { createStamper, localTime } from './times.js';
+
+/** Says what reaches sockets only: no place in the log. */
+export type TransientListener = (event: Record<string, unknown>) => void;
+
+export interface Conversation extends AgentConversation {
+  readonly record: ConversationRecord;
+  readonly events: EventLog;
+  /** Changes the record and writes it; resolves when it is on disk. `announce` names the state keys that sockets hear of. */
+  update(change: (record: ConversationRecord) => void, announce?: StateKey[]): Promise<void>;
+  setStatus(status: ExecutionStatus): Promise<void>;
+  onTransient(listener: TransientListener): () => void;
+  /** Makes an event that is sent, never stored. */
+  transient(event: NewEvent): Record<string, unknown>;
+  /** Writes the record now if it changed. */
+  flush(): Promise<void>;
+  /** Writes the record and closes the log. */
+  shut(): Promise<void>;
+}
+
+export type StateKey =
+  'tags' | 'confirmation_policy' | 'security_analyzer' | 'agent_state' | 'agent' | 'secret_registry';
+
+export interface ConversationOptions {
+  record: ConversationRecord;
+  dataDir: string;
+  workspaceDir: string;
+  secretKey: () => string | null;
+  environment: () => Record<string, string>;
+  /** Called whenever something happens: resets the idle time. */
+  touch: () => void;
+  log: Logger;
+  clock: Clock;
+}
+
+/** The record is written at the latest this long after an event changed it. */
+const LAG_MS = 2000;
+
+const isChained = (kind: string): boolean => kind !== 'ConversationStateUpdateEvent';
+
+/** Opens a conversation's log and catches its record up with it. */
+export async function openConversation(options: ConversationOptions): Promise<Conversation> {
+  const { record } = options;
+  const known = record.logLength;
+  const events = await openLog({
+    path: join(options.dataDir, LOG),
+    onLine: (line) => {
+      if (line.offset >= known) catchUp(record, line.type, line.json);
+    },
+  });
+  if (events.repaired > 0) options.log.warn({ bytes: events.repaired }, 'cut a torn line off the event log');
+  if (events.damaged > 0) options.log.error({ lines: events.damaged }, 'passed over damaged lines of the event log');
+  record.logLength = events.length;
+  return createConversation(options, events);
+}
+
+/** Applies a line that the record does not know of: the process died between the two. */
+function catchUp(record: ConversationRecord, type: 'E' | 'U', json: string): void {
+  if (type === 'U') {
+    const { usage, at } = JSON.parse(json) as { usage: ModelUsage; at: number };
+    record.stats = addUsage(record.stats, usage, at);
+    return;
+  }
+  const event = JSON.parse(json) as AgentEvent;
+  if (event.kind !== 'ConversationStateUpdateEvent') {
+    record.leafId = event.id;
+    if (event.kind === 'MessageEvent' && event.source === 'user') record.lastUserMessageId = event.id;
+    return;
+  }
+  if (event.key === 'execution_status') record.status = event.value as ExecutionStatus;
+}
+
+function createConversation(options: ConversationOptions, events: EventLog): Conversation {
+  const { record, dataDir, workspaceDir, clock, log } = options;
+  const stamp = createStamper(() => clock.now());
+  const exclusive = createMutex();
+  const writeTurn = createMutex();
+  const transients = new Set<TransientListener>();
+  const secrets = createSecrets(() => record.secrets);
+  let dirty = false;
+  let pending = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let shut = false;
+
+  const save = async () => {
+    clearTimeout(timer);
+    timer = undefined;
+    await writeTurn(async () => {
+      if (!dirty || shut) return;
+      dirty = false;
+      record.logLength = events.length;
+      await writeRecord(dataDir, record, options.secretKey());
+    });
+  };
+  const changed = () => {
+    dirty = true;
+    record.updatedAt = stamp();
+    options.touch();
+    timer ??= setTimeout(() => {
+      save().catch((error: unknown) => log.error({ err: error }, 'could not write the conversation record'));
+    }, LAG_MS).unref();
+  };
+  const complete = (event: NewEvent, micros: number): Record<string, unknown> => {
+    const { kind, source, id, ...body } = event;
+    return withoutNulls({
+      id: id ?? randomUUID(),
+      timestamp: localTime(micros),
+      source: source ?? DEFAULT_SOURCE[kind],
+      ...body,
+      kind,
+    });
+  };
+  const append = async (event: NewEvent): Promise<AgentEvent> => {
+    const { id, timestamp, source, ...body } = complete(event, stamp());
+    const parent = record.leafId ?? (events.index.size === 0 && pending === 0 ? undefined : ROOT);
+    const whole = {
+      id,
+      timestamp,
+      source,
+      ...(parent === undefined ? {} : { parent_id: parent }),
+      ...body,
+    } as AgentEvent;
+    const before = record.leafId;
+    if (isChained(whole.kind)) record.leafId = whole.id;
+    pending++;
+    try {
+      await events.append(whole);
+    } catch (error) {
+      if (record.leafId === whole.id) record.leafId = before;
+      throw error;
+    } finally {
+      pending--;
+    }
+    changed();
+    if (whole.kind === 'MessageEvent' && whole.source === 'user') {
+      record.lastUserMessageId = whole.id;
+      await announce('last_user_message_id', whole.id);
+    }
+    return whole;
+  };
+  const announce = (key: string, value: unknown) => append({ kind: 'ConversationStateUpdateEvent', key, value });
+  const update: Conversation['update'] = async (change, keys = []) => {
+    change(record);
+    changed();
+    for (const key of keys) await announce(key, stateValue(record, key));
+    await save();
+  };
+  const branch = (after?: number) => {
+    const leaf = record.leafId === null ? undefined : events.index.find(record.leafId);
+    const path = leaf === undefined ? [] : events.index.branch(leaf);
+    if (after === undefined) return path;
+    const at = path.indexOf(after);
+    return at < 0 ? undefined : path.slice(at + 1);
+  };
+
+  return {
+    id: record.id,
+    record,
+    events,
+    workspaceDir,
+    dataDir,
+    log,
+    clock,
+    secrets,
+    exclusive,
+    append,
+    update,
+    commandEnvironment: options.environment,
+    settings: () => ({
+      agent: record.agent,
+      maxIterations: record.maxIterations,
+      stuckDetection: record.stuckDetection,
+      confirmationPolicy: record.confirmationPolicy,
+      securityAnalyzer: record.securityAnalyzer,
+      hookConfig: record.hookConfig,
+      title: record.title,
+      autotitle: record.autotitle,
+    }),
+    status: () => record.status,
+    publish(event) {
+      const whole = complete(event, stamp());
+      for (const listener of transients) listener(whole);
+    },
+    transient: (event) => complete(event, stamp()),
+    onTransient(listener) {
+      transients.add(listener);
+      return () => transients.delete(listener);
+    },
+    async *history() {
+      const path = branch() ?? [];
+      for (let at = 0; at < path.length; at += 64)
+        for (const text of await events.read(path.slice(at, at + 64))) yield JSON.parse(text) as AgentEvent;
+    },
+    async historyAfter(eventId) {
+      const seq = events.index.find(eventId);
+      const path = seq === undefined ? undefined : branch(seq);
+      return path === undefined ? undefined : (await events.read(path)).map((text) => JSON.parse(text) as AgentEvent);
+    },
+    leafId: () => record.leafId,
+    async recordUsage(usage) {
+      const at = clock.now() / 1000;
+      await events.appendUsage({ usage, at });
+      record.stats = addUsage(record.stats, usage, at);
+      await announce('stats', totalsOf(record.stats));
+    },
+    agentState: () => record.agentState,
+    setAgentState: (patch) => update((r) => (r.agentState = { ...r.agentState, ...patch }), ['agent_state']),
+    setTitle: (title) => update((r) => (r.title = title)),
+    block: (what, id, reason) =>
+      update((r) => {
+        const list = what === 'action' ? r.blockedActions : r.blockedMessages;
+        list[id] = reason;
+      }),
+    activateSkills: (names) => update((r) => (r.activatedSkills = [...new Set([...r.activatedSkills, ...names])])),
+    async setStatus(status) {
+      if (record.status === status) return;
+      record.status = status;
+      await announce('execution_status', status);
+      await save();
+    },
+    flush: save,
+    async shut() {
+      if (shut) return;
+      dirty = true;
+      await save();
+      shut = true;
+      clearTimeout(timer);
+      await events.close();
+    },
+  };
+}
+
+/** What a state update says of this key. */
+function stateValue(record: ConversationRecord, key: StateKey): unknown {
+  switch (key) {
+    case 'tags':
+      return record.tags;
+    case 'confirmation_policy':
+      return record.confirmationPolicy;
+    case 'security_analyzer':
+      return record.securityAnalyzer;
+    case 'agent_state':
+      return record.agentState;
+    case 'agent':
+    case 'secret_registry':
+      return null;
+  }
+}

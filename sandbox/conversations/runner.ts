@@ -1,0 +1,172 @@
+/** Running a conversation: one run at a time each, a limit for all together, pause and interrupt. */
+import type { Message } from '../../contracts/agent/events.js';
+import { HttpError } from '../http/errors.js';
+import type { AgentRuntime, RunEnd } from '../seam.js';
+import type { Conversation } from './conversation.js';
+
+export interface Runner {
+  readonly running: boolean;
+  /** Starts a run; resolves once its status is told. Throws HttpError 409 or 429. A finished conversation stays as it is. */
+  run(): Promise<void>;
+  /** Stores a user's message and, if asked to, starts a run or lets the one that goes on see it. */
+  message(message: Message, options: { run: boolean; sender?: string }): Promise<void>;
+  pause(): Promise<void>;
+  interrupt(): Promise<void>;
+  respond(accept: boolean, reason: string): Promise<void>;
+  /** Stops a run now. `paused`: the conversation says so (shutdown); else nothing is written (deletion, lost lease). */
+  stop(how: 'paused' | 'silent'): Promise<void>;
+}
+
+export interface RunnerOptions {
+  conversation: Conversation;
+  runtime: () => Promise<AgentRuntime>;
+  slots: RunSlots;
+  /** Told of pauses and interrupts, for the conversation webhook. */
+  notify: () => void;
+}
+
+/** How many runs may go on together in this server. */
+export interface RunSlots {
+  free(): boolean;
+  take(): () => void;
+}
+
+export function createRunSlots(limit: () => number): RunSlots {
+  let taken = 0;
+  return {
+    free: () => taken < limit(),
+    take() {
+      taken++;
+      let held = true;
+      return () => {
+        if (held) taken--;
+        held = false;
+      };
+    },
+  };
+}
+
+export const runLimitReached = () => new HttpError(429, 'Conversation run limit reached. Retry the request later.');
+
+interface CurrentRun {
+  pause: AbortController;
+  interrupt: AbortController;
+  stopped?: 'paused' | 'silent';
+  done: Promise<void>;
+}
+
+export function createRunner(options: RunnerOptions): Runner {
+  const { conversation, slots } = options;
+  let current: CurrentRun | undefined;
+
+  const start = async () => {
+    if (current !== undefined)
+      throw new HttpError(409, 'Conversation already running. Wait for completion or pause first.');
+    if (conversation.status() === 'finished') return;
+    if (!slots.free()) throw runLimitReached();
+    const release = slots.take();
+    const run: CurrentRun = {
+      pause: new AbortController(),
+      interrupt: new AbortController(),
+      done: Promise.resolve(),
+    };
+    current = run;
+    try {
+      await conversation.setStatus('running');
+    } catch (error) {
+      current = undefined;
+      release();
+      throw error;
+    }
+    run.done = work(run)
+      .catch((error: unknown) => conversation.log.error({ err: error }, 'a run failed'))
+      .finally(() => {
+        release();
+        if (current === run) current = undefined;
+      });
+  };
+
+  const work = async (run: CurrentRun) => {
+    let end: RunEnd;
+    try {
+      const runtime = await options.runtime();
+      end = await runtime.run(conversation, { pause: run.pause.signal, interrupt: run.interrupt.signal });
+    } catch (error) {
+      conversation.log.error({ err: error }, 'the agent failed');
+      if (run.stopped !== undefined) return;
+      await conversation
+        .append({
+          kind: 'ConversationErrorEvent',
+          code: error instanceof Error ? error.name : 'Error',
+          detail: error instanceof Error ? error.message : String(error),
+          classification: { kind: 'internal', retryable: true, user_action: 'retry' },
+        })
+        .catch(() => undefined);
+      end = 'error';
+    }
+    // The lock lets a PauseEvent that waits for a tool come before the status.
+    await conversation.exclusive(() => settle(run, end));
+  };
+
+  const settle = async (run: CurrentRun, end: RunEnd) => {
+    if (run.stopped === 'silent') return;
+    if (end === 'interrupted' && run.stopped === undefined) await conversation.append({ kind: 'InterruptEvent' });
+    // A message that arrives from here on starts a run of its own.
+    current = undefined;
+    await conversation.setStatus(end === 'interrupted' ? 'paused' : end);
+  };
+
+  const pauseIdle = () =>
+    conversation.exclusive(async () => {
+      if (conversation.status() !== 'idle') return;
+      await conversation.setStatus('paused');
+      await conversation.append({ kind: 'PauseEvent' });
+    });
+
+  return {
+    get running() {
+      return current !== undefined;
+    },
+    run: start,
+    async message(message, how) {
+      if (how.run && current === undefined && !slots.free()) throw runLimitReached();
+      const runtime = await options.runtime();
+      await conversation.exclusive(async () => {
+        if (conversation.status() === 'finished') await conversation.setStatus('idle');
+        await runtime.receiveMessage(conversation, message, how.sender);
+      });
+      if (how.run && current === undefined) await start();
+    },
+    async pause() {
+      const run = current;
+      if (run === undefined) await pauseIdle();
+      else if (!run.pause.signal.aborted) {
+        run.pause.abort();
+        await conversation.exclusive(async () => {
+          if (current === run) await conversation.append({ kind: 'PauseEvent' });
+        });
+      }
+      options.notify();
+    },
+    async interrupt() {
+      if (current === undefined) await pauseIdle();
+      else current.interrupt.abort();
+      options.notify();
+    },
+    async respond(accept, reason) {
+      if (accept) return start();
+      const runtime = await options.runtime();
+      await conversation.exclusive(async () => {
+        await runtime.rejectPending(conversation, reason);
+        if (conversation.status() === 'waiting_for_confirmation') await conversation.setStatus('idle');
+      });
+    },
+    async stop(how) {
+      const run = current;
+      if (run === undefined) return;
+      run.stopped = how;
+      run.interrupt.abort();
+      await run.done;
+    },
+  };
+}

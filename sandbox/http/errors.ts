@@ -1,0 +1,88 @@
+/** Errors of the REST API and their bodies, which are those of FastAPI: clients read `detail`. */
+
+/** One entry of a 422 body. */
+export interface Problem {
+  type: string;
+  loc: (string | number)[];
+  msg: string;
+  input: unknown;
+  ctx?: Record<string, unknown>;
+}
+
+/** Answers `status` with `{detail}`. From 500 on, clients get `{detail: "Internal Server Error", exception: "<status>: <detail>"}`. */
+export class HttpError extends Error {
+  constructor(
+    readonly status: number,
+    readonly detail: unknown = REASONS[status] ?? 'Error',
+    options?: ErrorOptions,
+  ) {
+    super(typeof detail === 'string' ? detail : JSON.stringify(detail), options);
+    this.name = 'HttpError';
+  }
+}
+
+/** 422 with a list of problems. */
+export class ValidationError extends Error {
+  constructor(readonly problems: Problem[]) {
+    super(problems.map((problem) => `${problem.loc.join('.')}: ${problem.msg}`).join('; '));
+    this.name = 'ValidationError';
+  }
+}
+
+const REASONS: Record<number, string> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  409: 'Conflict',
+};
+
+export const notFound = (detail = 'Not Found') => new HttpError(404, detail);
+export const badRequest = (detail: string) => new HttpError(400, detail);
+
+const SECRET_NAME = /key|secret|token|password|authorization|credential|cookie/i;
+
+/** A copy of what a client sent in which the values of secret-looking fields are `<redacted>`, for error bodies. */
+export function redactInput(value: unknown, depth = 0): unknown {
+  if (typeof value !== 'object' || value === null || depth > 20) return value;
+  if (Array.isArray(value)) return value.map((entry) => redactInput(entry, depth + 1));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, entry]) => [
+      name,
+      SECRET_NAME.test(name) && (typeof entry === 'string' || typeof entry === 'number')
+        ? '<redacted>'
+        : redactInput(entry, depth + 1),
+    ]),
+  );
+}
+
+export interface ErrorAnswer {
+  status: number;
+  body: unknown;
+}
+
+/** The answer for an error that a handler threw; `errorId` names an unexpected one in the log. */
+export function answerFor(error: unknown, errorId: string): ErrorAnswer {
+  if (error instanceof ValidationError)
+    return {
+      status: 422,
+      body: { detail: error.problems.map((problem) => ({ ...problem, input: redactInput(problem.input) })) },
+    };
+  if (error instanceof HttpError) {
+    if (error.status < 500) return { status: error.status, body: { detail: error.detail } };
+    return {
+      status: error.status,
+      body: { detail: 'Internal Server Error', exception: `${error.status}: ${error.message}` },
+    };
+  }
+  const status = statusOf(error);
+  const message = error instanceof Error ? error.message : String(error);
+  if (status !== undefined && status < 500) return { status, body: { detail: message } };
+  return { status: 500, body: { detail: 'Internal Server Error', exception: message, error_id: errorId } };
+}
+
+/** Fastify's own errors carry a status: body too large, unsupported media type. */
+function statusOf(error: unknown): number | undefined {
+  const status = (error as { statusCode?: unknown } | null)?.statusCode;
+  return typeof status === 'number' ? status : undefined;
+}

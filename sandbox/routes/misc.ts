@@ -1,0 +1,91 @@
+/** The smaller groups: tools, hooks, skills, models, VS Code, apps, the workspace cookie, the OpenAI-compatible routes. */
+import { isAbsolute } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import type { Context } from '../context.js';
+import { requireBearer, requireReady, WORKSPACE_COOKIE } from '../http/auth.js';
+import { notFound } from '../http/errors.js';
+import { optionalText } from '../http/query.js';
+import { bodyOf, queryOf } from '../http/route.js';
+import { readHooks } from '../services/hooks.js';
+import { listApps } from '../services/apps.js';
+import { MODELS, modelsOf, PROVIDERS } from '../services/models.js';
+import { loadSkills } from '../services/skills.js';
+import { toolCatalog, toolNames } from '../tools/catalog.js';
+
+const TEN_YEARS = 315_360_000;
+const hooksSchema = z.looseObject({ project_dir: z.string().nullish() });
+const skillsSchema = z.looseObject({
+  load_public: z.boolean().default(true),
+  load_user: z.boolean().default(true),
+  load_project: z.boolean().default(true),
+  load_org: z.boolean().default(true),
+  project_dir: z.string().nullish(),
+});
+const completionSchema = z.looseObject({ model: z.string() });
+
+export function miscRoutes(app: FastifyInstance, context: Context): void {
+  app.get('/api/tools/', () => toolNames());
+  app.get('/api/tools/catalog', () => ({ tools: toolCatalog() }));
+  app.get('/api/apps', async () => ({ apps: await listApps(context.config) }));
+  app.post('/api/hooks', async (request) => {
+    const { project_dir: dir } = bodyOf(request, hooksSchema, { optional: true });
+    return { hook_config: dir == null || !isAbsolute(dir) ? null : await readHooks(context.paths.toLocal(dir)) };
+  });
+  app.post('/api/skills', async (request) => {
+    const body = bodyOf(request, skillsSchema, { optional: true });
+    const dir = body.load_project && body.project_dir != null ? context.paths.toLocal(body.project_dir) : null;
+    return loadSkills(dir);
+  });
+  app.get('/api/llm/models', (request) => ({ models: modelsOf(optionalText(queryOf(request), 'provider')) }));
+  app.get('/api/llm/models/verified', () => ({ models: MODELS }));
+  app.get('/api/llm/providers', () => ({ providers: PROVIDERS }));
+  app.post('/api/auth/workspace-session', (_request, reply) => cookie(context, reply, false));
+  app.delete('/api/auth/workspace-session', (_request, reply) => cookie(context, reply, true));
+}
+
+function cookie(context: Context, reply: import('fastify').FastifyReply, remove: boolean) {
+  const key = context.config.sessionApiKeys[0];
+  if (key !== undefined) {
+    const value = remove ? '""' : encodeURIComponent(key);
+    const age = remove ? 0 : TEN_YEARS;
+    void reply.header(
+      'set-cookie',
+      `${WORKSPACE_COOKIE}=${value}; HttpOnly; Max-Age=${age}; Path=/api/conversations; SameSite=none; Secure; Partitioned`,
+    );
+  }
+  return reply.code(204).send();
+}
+
+/** `prefix` is `/api` or a conversation's own mirror of it. */
+export function vscodeRoutes(app: FastifyInstance, context: Context, prefix: string): void {
+  const { vscode } = context;
+  app.get(`${prefix}/vscode/status`, () => vscode.status());
+  app.get(`${prefix}/vscode/url`, (request) => {
+    const query = queryOf(request);
+    return {
+      url: vscode.url({
+        baseUrl: optionalText(query, 'base_url'),
+        folder: context.paths.toLocal(optionalText(query, 'workspace_dir') ?? '/workspace'),
+      }),
+    };
+  });
+  app.get(`${prefix}/vscode/install`, () => vscode.progress());
+  app.post(`${prefix}/vscode/install`, (_request, reply) => reply.code(202).send(vscode.install()));
+}
+
+/** `/v1`: models are conversations' profiles; none is offered here. */
+export function openAiRoutes(app: FastifyInstance, context: Context): void {
+  app.register(async (scope) => {
+    scope.addHook('onRequest', async (request) => {
+      requireReady(context);
+      requireBearer(context, request.headers);
+    });
+    scope.get('/v1/models', () => ({ object: 'list', data: [] }));
+    for (const path of ['/v1/chat/completions', '/v1/responses'])
+      scope.post(path, (request) => {
+        const { model } = bodyOf(request, completionSchema);
+        throw notFound(`Unknown OpenHands model '${model}'. Use GET /v1/models.`);
+      });
+  });
+}

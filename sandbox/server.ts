@@ -1,0 +1,139 @@
+/** The agent server of one pod, put together: services, routes, sockets; and its life from start to end. */
+import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from '../process/log.js';
+import type { ServerConfig } from './config.js';
+import type { Context } from './context.js';
+import { createConversations } from './conversations/service.js';
+import { createPathMap } from './conversations/workspace.js';
+import { createApp, type Routes } from './http/app.js';
+import { requireKey, requireReady } from './http/auth.js';
+import { addCors } from './http/cors.js';
+import { bashRoutes } from './routes/bash.js';
+import { controlRoutes } from './routes/control.js';
+import { conversationRoutes } from './routes/conversations.js';
+import { eventRoutes } from './routes/events.js';
+import { browseRoutes, fileRoutes } from './routes/files.js';
+import { gitRoutes } from './routes/git.js';
+import { initRoutes } from './routes/init.js';
+import { miscRoutes, openAiRoutes, vscodeRoutes } from './routes/misc.js';
+import { probeRoutes } from './routes/probes.js';
+import { settingsRoutes } from './routes/settings.js';
+import type { AgentRuntime, Clock } from './seam.js';
+import { createBash } from './services/bash.js';
+import { createSettings } from './services/settings.js';
+import { serveSockets, type Sockets } from './sockets/upgrade.js';
+import { createVscode } from './vscode/service.js';
+import { createWebhooks } from './webhooks/webhooks.js';
+
+export interface AgentServer {
+  /** `http://host:port` */
+  url: string;
+  port: number;
+  context: Context;
+  /** Ends runs, sends what webhooks wait for, writes everything, closes. */
+  close(): Promise<void>;
+}
+
+export interface ServerOptions {
+  config: ServerConfig;
+  log: Logger;
+  clock: Clock;
+  /** The agent; loaded when the first conversation needs it. */
+  runtime?: () => Promise<AgentRuntime>;
+}
+
+export async function startServer(options: ServerOptions): Promise<AgentServer> {
+  const context = createContext(options);
+  const { app, routes } = await createApp({ log: context.log });
+  const activate = async () => {
+    await context.conversations.start();
+    void context.vscode.start().catch((error: unknown) => context.log.warn({ err: error }, 'VS Code did not start'));
+  };
+  addRoutes(app, context, { routes, activate });
+  await app.ready();
+  const sockets: Sockets = serveSockets(app.server, context);
+  // Conversations are there before the first request can ask for them.
+  if (context.init.state === 'ready') await activate();
+  await app.listen({ host: options.config.host, port: options.config.port });
+  const { port } = app.server.address() as AddressInfo;
+  context.config.port = port;
+  return {
+    url: `http://${options.config.host}:${port}`,
+    port,
+    context,
+    async close() {
+      sockets.close();
+      await context.conversations.close();
+      await context.bash.close();
+      await context.vscode.close();
+      await app.close();
+    },
+  };
+}
+
+function createContext(options: ServerOptions): Context {
+  const { clock, log } = options;
+  const config = { ...options.config };
+  const paths = createPathMap(config.workspaceRoot);
+  const current = () => context.config;
+  const touch = () => {
+    context.lastActivity = clock.now();
+  };
+  let loaded: Promise<AgentRuntime> | undefined;
+  const runtime =
+    options.runtime ??
+    (() =>
+      (loaded ??= import('./agent/runtime.js').then(({ createAgentRuntime }) => createAgentRuntime({ log, clock }))));
+  const webhooks = createWebhooks({
+    specs: () => current().webhooks,
+    sessionKey: () => current().sessionApiKeys[0] ?? null,
+    clock,
+    log,
+  });
+  const context: Context = {
+    config,
+    initKey: config.secretKey,
+    init: { state: config.deferredInit ? 'dormant' : 'ready', error: null },
+    startedAt: clock.now(),
+    lastActivity: clock.now(),
+    paths,
+    webhooks,
+    conversations: createConversations({ config: current, paths, webhooks, runtime, touch, log, clock }),
+    bash: createBash({ config: current, paths, touch, clock, log }),
+    vscode: createVscode({ config: current, log }),
+    settings: createSettings(current),
+    log,
+    clock,
+  };
+  return context;
+}
+
+function addRoutes(
+  app: FastifyInstance,
+  context: Context,
+  parts: { routes: Routes; activate: () => Promise<void> },
+): void {
+  addCors(app, context);
+  probeRoutes(app, context, parts.routes);
+  initRoutes(app, context, parts.activate);
+  openAiRoutes(app, context);
+  app.register(async (api) => {
+    api.addHook('onRequest', async (request) => {
+      requireReady(context);
+      requireKey(context, request.headers);
+    });
+    conversationRoutes(api, context);
+    controlRoutes(api, context);
+    eventRoutes(api, context);
+    for (const prefix of ['/api', '/api/conversations/:runtime_conversation_id']) {
+      bashRoutes(api, context, prefix);
+      fileRoutes(api, context, prefix);
+      gitRoutes(api, context, prefix);
+      vscodeRoutes(api, context, prefix);
+    }
+    browseRoutes(api, context);
+    miscRoutes(api, context);
+    settingsRoutes(api, context);
+  });
+}

@@ -1,0 +1,99 @@
+/** A shell command as a process group of its own: output in pieces, a time-out, a way to stop it. */
+import { spawn } from 'node:child_process';
+import { StringDecoder } from 'node:string_decoder';
+
+export interface ShellResult {
+  /** -1 timed out or not started; minus the signal's number when stopped. */
+  exitCode: number;
+  stdout: string;
+  stderr: string;
+}
+export interface ShellOptions {
+  command: string;
+  cwd: string;
+  env: Record<string, string>;
+  timeoutMs: number;
+  /** Gets output as soon as this many bytes of it wait; the rest comes with the result. */
+  chunkBytes: number;
+  onChunk: (chunk: { stdout: string; stderr: string }) => void;
+}
+export interface ShellProcess {
+  result: Promise<ShellResult>;
+  stop(): void;
+}
+
+const KILL_AFTER_MS = 2000;
+/** A command that left a process behind may keep the pipes open; its own end is what counts. */
+const LINGER_MS = 250;
+const SIGNALS: Record<string, number> = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGSEGV: 11, SIGPIPE: 13, SIGTERM: 15 };
+
+/** Starts `bash -c command`. Never throws: a missing folder or shell is a result with exit code -1. */
+export function runShell(options: ShellOptions): ShellProcess {
+  let stop: () => void = () => undefined;
+  const result = new Promise<ShellResult>((resolve) => {
+    const child = spawn('bash', ['-c', options.command], {
+      cwd: options.cwd,
+      env: options.env,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const output = collect(options);
+    let timedOut = false;
+    let ended = false;
+    const kill = (signal: NodeJS.Signals) => {
+      if (child.pid === undefined) return;
+      try {
+        process.kill(-child.pid, signal);
+      } catch {
+        // The whole group is gone already.
+      }
+    };
+    stop = () => {
+      kill('SIGTERM');
+      setTimeout(() => ended || kill('SIGKILL'), KILL_AFTER_MS).unref();
+    };
+    const timer = setTimeout(() => {
+      timedOut = true;
+      stop();
+    }, options.timeoutMs);
+    const end = (exitCode: number) => {
+      if (ended) return;
+      ended = true;
+      clearTimeout(timer);
+      child.stdout.destroy();
+      child.stderr.destroy();
+      resolve({ exitCode: timedOut ? -1 : exitCode, ...output.rest() });
+    };
+    child.stdout.on('data', (data: Buffer) => output.add('stdout', data));
+    child.stderr.on('data', (data: Buffer) => output.add('stderr', data));
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      const missing = error.code === 'ENOENT' ? `[Errno 2] No such file or directory: '${options.cwd}'` : error.message;
+      output.add('stderr', Buffer.from(`Error executing command: ${missing}`));
+      end(-1);
+    });
+    const codeOf = (code: number | null, signal: NodeJS.Signals | null) => code ?? -(SIGNALS[signal ?? ''] ?? 1);
+    child.on('close', (code, signal) => end(codeOf(code, signal)));
+    child.on('exit', (code, signal) => setTimeout(() => end(codeOf(code, signal)), LINGER_MS));
+  });
+  return { result, stop: () => stop() };
+}
+
+function collect(options: Pick<ShellOptions, 'chunkBytes' | 'onChunk'>): {
+  add(stream: 'stdout' | 'stderr', data: Buffer): void;
+  rest(): { stdout: string; stderr: string };
+} {
+  const decoders = { stdout: new StringDecoder('utf8'), stderr: new StringDecoder('utf8') };
+  let texts = { stdout: '', stderr: '' };
+  let bytes = 0;
+  return {
+    add(stream, data) {
+      texts[stream] += decoders[stream].write(data);
+      bytes += data.length;
+      if (bytes < options.chunkBytes) return;
+      options.onChunk(texts);
+      texts = { stdout: '', stderr: '' };
+      bytes = 0;
+    },
+    rest: () => ({ stdout: texts.stdout + decoders.stdout.end(), stderr: texts.stderr + decoders.stderr.end() }),
+  };
+}
