@@ -209,13 +209,13 @@ function build(cluster: Cluster, namespace: string | undefined, read: () => Prom
   };
 }
 
-function inCluster(host: string, port: string): KubeConfig {
-  const namespace = join(SERVICE_ACCOUNT, 'namespace');
+function inCluster(host: string, port: string, folder: string): KubeConfig {
+  const namespace = join(folder, 'namespace');
   const cluster: Cluster = {
     server: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
-    'certificate-authority': join(SERVICE_ACCOUNT, 'ca.crt'),
+    'certificate-authority': join(folder, 'ca.crt'),
   };
-  const user: User = { tokenFile: join(SERVICE_ACCOUNT, 'token') };
+  const user: User = { tokenFile: join(folder, 'token') };
   return build(cluster, existsSync(namespace) ? readText(namespace).trim() : undefined, () =>
     Promise.resolve(simpleCredentials(cluster, user)),
   );
@@ -225,7 +225,7 @@ function inCluster(host: string, port: string): KubeConfig {
  * As kubectl looks: KUBECONFIG (one or more files), the service account of the pod we run in, `~/.kube/config`.
  * @throws KubeConfigError
  */
-export function loadKubeConfig(env: NodeJS.ProcessEnv): KubeConfig {
+export function loadKubeConfig(env: NodeJS.ProcessEnv, serviceAccount = SERVICE_ACCOUNT): KubeConfig {
   const named = env['KUBECONFIG']?.split(delimiter).filter((file) => file !== '') ?? [];
   if (named.length > 0) {
     const files = named.filter((file) => named.length === 1 || existsSync(file));
@@ -233,8 +233,8 @@ export function loadKubeConfig(env: NodeJS.ProcessEnv): KubeConfig {
     return fromFiles(files);
   }
   const host = env['KUBERNETES_SERVICE_HOST'];
-  if (host && existsSync(join(SERVICE_ACCOUNT, 'token')))
-    return inCluster(host, env['KUBERNETES_SERVICE_PORT'] ?? '443');
+  if (host && existsSync(join(serviceAccount, 'token')))
+    return inCluster(host, env['KUBERNETES_SERVICE_PORT'] ?? '443', serviceAccount);
   const home = join(env['HOME'] ?? homedir(), '.kube', 'config');
   if (existsSync(home)) return fromFiles([home]);
   throw new KubeConfigError('no cluster: set KUBECONFIG, or run inside a cluster with a service account');

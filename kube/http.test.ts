@@ -1,4 +1,6 @@
 /** Client, watch, reflector and port-forward against a small server whose single answers are faults. */
+import { createServer, type IncomingMessage } from 'node:http';
+import { connect, type AddressInfo, type Socket } from 'node:net';
 import t from 'tap';
 import { WebSocketServer } from 'ws';
 import { createClient, KubeError, type KubeClient } from './client.js';
@@ -129,6 +131,33 @@ t.test('client: every fault is a KubeError', async (t) => {
   );
   for (let n = 0; n < 50; n++) await client.get(CONFIG_MAP, ref);
   t.ok(sockets.size <= 4, `connections are kept: ${sockets.size}`);
+});
+
+t.test('client: through the proxy of the cluster entry', async (t) => {
+  const { config, script } = await startServer(t);
+  const asked: string[] = [];
+  const proxy = createServer().on('connect', (request: IncomingMessage, socket: Socket) => {
+    asked.push(request.url ?? '');
+    const [host, port] = (request.url ?? '').split(':');
+    const upstream = connect(Number(port), host, () => socket.write('HTTP/1.1 200 OK\r\n\r\n'));
+    upstream
+      .on('error', () => socket.destroy())
+      .pipe(socket)
+      .on('error', () => upstream.destroy())
+      .pipe(upstream);
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  const { port } = proxy.address() as AddressInfo;
+  const client = createClient({ ...config, proxyUrl: `http://127.0.0.1:${port}` });
+  script.push(json({ metadata: { name: 'x' } }), ended({ type: 'ADDED', object: map('a', 5) }));
+  t.match(await client.get(CONFIG_MAP, { namespace: 'n', name: 'x' }), { metadata: { name: 'x' } });
+  const events: string[] = [];
+  await client.watch(CONFIG_MAP, {}, ({ type }) => events.push(type));
+  t.same(events, ['ADDED']);
+  t.same(asked, Array(2).fill(new URL(config.server).host), 'a tunnel for requests and one for the watch');
+  await client.close();
+  proxy.closeAllConnections();
+  await new Promise((resolve) => proxy.close(resolve));
 });
 
 t.test('watch: ends, cuts, garbage and silence are told apart', async (t) => {

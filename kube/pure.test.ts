@@ -283,6 +283,13 @@ t.test('kubeconfig', async (t) => {
   await import('node:fs/promises').then((fs) => fs.chmod(login, 0o755));
   t.match(await loadKubeConfig({ KUBECONFIG: exec }).credentials(), { headers: { authorization: 'Bearer from-exec' } });
 
+  file('ca.crt', 'CA');
+  file('namespace', 'mine\n');
+  const inside = loadKubeConfig({ KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '6443' }, folder);
+  t.match(inside, { server: 'https://[fd00::1]:6443', namespace: 'mine' });
+  const account = await inside.credentials();
+  t.same(account, { headers: { authorization: 'Bearer second' }, tls: { ca: Buffer.from('CA') } });
+
   const wrong: [string, NodeJS.ProcessEnv, RegExp][] = [
     ['no such file', { KUBECONFIG: join(folder, 'absent') }, /ENOENT/],
     ['not YAML', { KUBECONFIG: file('bad', 'a: [') }, /not YAML/],
