@@ -71,14 +71,12 @@ export function toMessages(events: ViewEvent[], tools: ReadonlyMap<string, Tool>
     } else {
       const content = resultOf(event, tools);
       if (content !== undefined)
-        turnOfCall
-          .get(event.tool_call_id)
-          ?.results.set(event.tool_call_id, {
-            role: 'tool',
-            toolCallId: event.tool_call_id,
-            toolName: event.tool_name,
-            content,
-          });
+        turnOfCall.get(event.tool_call_id)?.results.set(event.tool_call_id, {
+          role: 'tool',
+          toolCallId: event.tool_call_id,
+          toolName: event.tool_name,
+          content,
+        });
     }
   }
   return out.flatMap((entry) => ('message' in entry ? [entry.message, ...resultsOf(entry)] : [entry]));

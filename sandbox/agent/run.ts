@@ -68,6 +68,7 @@ async function step(worker: Worker, signals: RunSignals): Promise<StepEnd> {
   const { agent, securityAnalyzer } = conversation.settings();
   const llm = worker.llm();
   const view = await worker.view.refresh();
+  const seen = view.events.at(-1)?.id;
   const request = {
     messages: toMessages(view.events, worker.tools),
     tools: [...worker.tools.values()].map((tool) => llmTool(tool, { risk: securityAnalyzer !== null })),
@@ -88,7 +89,17 @@ async function step(worker: Worker, signals: RunSignals): Promise<StepEnd> {
   }
   await logCompletion(worker, agent.llm, response);
   if (signals.interrupt.aborted) return 'interrupted';
-  return conversation.exclusive(() => act(worker, response, signals));
+  return conversation.exclusive(async () => {
+    const end = await act(worker, response, signals);
+    return end === 'finished' && (await spokenSince(worker, seen)) ? 'again' : end;
+  });
+}
+
+/** Whether the user said something that the model has not seen: then the task is not finished. */
+async function spokenSince(worker: Worker, seen: string | undefined): Promise<boolean> {
+  const { events } = await worker.view.refresh();
+  const from = events.findIndex((event) => event.id === seen);
+  return events.slice(from + 1).some((event) => event.kind === 'MessageEvent' && event.source === 'user');
 }
 
 async function act(worker: Worker, response: LlmResponse, signals: RunSignals): Promise<StepEnd> {

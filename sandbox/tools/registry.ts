@@ -1,6 +1,7 @@
 /** The tools of one conversation, from the names that its agent was given. */
 import { createFinishTool, createThinkTool } from './builtin.js';
 import { createFileEditorTool } from './files/tool.js';
+import { createGlobTool, createGrepTool } from './search.js';
 import { createTaskTrackerTool } from './task-tracker.js';
 import { createTerminalTool } from './terminal/tool.js';
 import type { Tool, ToolContext } from './tool.js';
@@ -9,6 +10,8 @@ const MAKERS: Record<string, (context: ToolContext) => Tool> = {
   terminal: createTerminalTool,
   file_editor: createFileEditorTool,
   task_tracker: createTaskTrackerTool,
+  glob: createGlobTool,
+  grep: createGrepTool,
 };
 /** Other names that clients use: class names, and those of earlier versions. */
 const ALIASES: Record<string, string> = {

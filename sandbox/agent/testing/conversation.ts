@@ -2,8 +2,13 @@
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { DEFAULT_SOURCE, type AgentEvent, type ExecutionStatus, type NewEvent } from '../../../contracts/agent/events.js';
+import { dirname, join } from 'node:path';
+import {
+  DEFAULT_SOURCE,
+  type AgentEvent,
+  type ExecutionStatus,
+  type NewEvent,
+} from '../../../contracts/agent/events.js';
 import type { AgentConfig, LlmConfig } from '../../../contracts/agent/requests.js';
 import { systemClock } from '../../../process/clock.js';
 import { createLog } from '../../../process/log.js';
@@ -41,7 +46,10 @@ export const llmConfig = (over: Partial<LlmConfig>): LlmConfig => ({
 export const agentConfig = (llm: Partial<LlmConfig>, over: Partial<AgentConfig> = {}): AgentConfig => ({
   kind: 'Agent',
   llm: llmConfig(llm),
-  tools: ['terminal', 'file_editor', 'task_tracker'].map((name) => ({ name, params: name === 'terminal' ? { no_change_timeout_seconds: 0.5 } : {} })),
+  tools: ['terminal', 'file_editor', 'task_tracker'].map((name) => ({
+    name,
+    params: name === 'terminal' ? { no_change_timeout_seconds: 0.5 } : {},
+  })),
   mcp_config: {},
   filter_tools_regex: null,
   include_default_tools: ['FinishTool', 'ThinkTool'],
@@ -95,8 +103,10 @@ export function testConversation(options: TestOptions): TestConversation {
     log: createLog({ name: 'test', level: 'silent' }),
     clock: options.clock ?? systemClock,
     secrets: {
-      forCommand: (command) => Promise.resolve(Object.fromEntries(Object.entries(secrets).filter(([name]) => command.includes(name)))),
-      mask: (text) => Object.values(secrets).reduce((masked, value) => masked.replaceAll(value, '<secret-hidden>'), text),
+      forCommand: (command) =>
+        Promise.resolve(Object.fromEntries(Object.entries(secrets).filter(([name]) => command.includes(name)))),
+      mask: (text) =>
+        Object.values(secrets).reduce((masked, value) => masked.replaceAll(value, '<secret-hidden>'), text),
       names: () => Object.keys(secrets).map((name) => ({ name, description: null })),
     },
     events,
@@ -107,7 +117,13 @@ export function testConversation(options: TestOptions): TestConversation {
     status: (): ExecutionStatus => 'idle',
     append: (event) => {
       const parent = events.at(-1)?.id;
-      const whole = { id: randomUUID(), timestamp: new Date().toISOString(), source: DEFAULT_SOURCE[event.kind], ...(parent === undefined ? {} : { parent_id: parent }), ...structuredClone(event) } as AgentEvent;
+      const whole = {
+        id: randomUUID(),
+        timestamp: new Date().toISOString(),
+        source: DEFAULT_SOURCE[event.kind],
+        ...(parent === undefined ? {} : { parent_id: parent }),
+        ...structuredClone(event),
+      } as AgentEvent;
       events.push(whole);
       return Promise.resolve(whole);
     },
@@ -134,7 +150,11 @@ export function testConversation(options: TestOptions): TestConversation {
       turn = done.catch(() => undefined);
       return done;
     },
-    commandEnvironment: () => ({ PATH: process.env['PATH'] ?? '', HOME: dir, ...options.env }),
+    commandEnvironment: () => ({
+      PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`,
+      HOME: dir,
+      ...options.env,
+    }),
     kinds: () => events.map((event) => event.kind),
     remove: () => rmSync(dir, { recursive: true, force: true }),
   };

@@ -11,7 +11,12 @@ export interface Turn {
   hold?: Promise<unknown>;
 }
 export interface ModelRequest {
-  messages: { role: string; content: unknown; tool_calls?: { id: string; function: { name: string; arguments: string } }[]; tool_call_id?: string }[];
+  messages: {
+    role: string;
+    content: unknown;
+    tool_calls?: { id: string; function: { name: string; arguments: string } }[];
+    tool_call_id?: string;
+  }[];
   tools?: { function: { name: string; parameters: { properties: Record<string, unknown> } } }[];
   stream?: boolean;
   [field: string]: unknown;
@@ -41,19 +46,40 @@ export async function startModel(): Promise<ScriptedModel> {
       await turn.hold;
       if (turn.error !== undefined) {
         response.writeHead(turn.error.status, { 'content-type': 'application/json', ...turn.error.headers });
-        return response.end(JSON.stringify({ error: { message: turn.error.message, type: 'scripted', code: turn.error.code ?? null } }));
+        return response.end(
+          JSON.stringify({ error: { message: turn.error.message, type: 'scripted', code: turn.error.code ?? null } }),
+        );
       }
-      const calls = turn.calls?.map((call, index) => ({ id: call.id ?? `call_${n}_${index}`, type: 'function', function: { name: call.tool, arguments: call.raw ?? JSON.stringify(call.args ?? {}) } }));
+      const calls = turn.calls?.map((call, index) => ({
+        id: call.id ?? `call_${n}_${index}`,
+        type: 'function',
+        function: { name: call.tool, arguments: call.raw ?? JSON.stringify(call.args ?? {}) },
+      }));
       const head = { id: `resp-${n}`, created: 1700000000, model: 'scripted' };
       const usage = { prompt_tokens: 100, completion_tokens: 10, total_tokens: 110 };
       const finish = calls === undefined ? 'stop' : 'tool_calls';
       if (asked.stream !== true) {
-        const message = { role: 'assistant', content: turn.text ?? null, ...(turn.reasoning === undefined ? {} : { reasoning_content: turn.reasoning }), ...(calls === undefined ? {} : { tool_calls: calls }) };
+        const message = {
+          role: 'assistant',
+          content: turn.text ?? null,
+          ...(turn.reasoning === undefined ? {} : { reasoning_content: turn.reasoning }),
+          ...(calls === undefined ? {} : { tool_calls: calls }),
+        };
         response.writeHead(200, { 'content-type': 'application/json' });
-        return response.end(JSON.stringify({ ...head, object: 'chat.completion', choices: [{ index: 0, message, finish_reason: finish }], usage }));
+        return response.end(
+          JSON.stringify({
+            ...head,
+            object: 'chat.completion',
+            choices: [{ index: 0, message, finish_reason: finish }],
+            usage,
+          }),
+        );
       }
       response.writeHead(200, { 'content-type': 'text/event-stream' });
-      const send = (delta: unknown, more: object = {}): void => void response.write(`data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: [{ index: 0, delta, finish_reason: null, ...more }] })}\n\n`);
+      const send = (delta: unknown, more: object = {}): void =>
+        void response.write(
+          `data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: [{ index: 0, delta, finish_reason: null, ...more }] })}\n\n`,
+        );
       send({ role: 'assistant', content: '' });
       if (turn.reasoning !== undefined) send({ reasoning_content: turn.reasoning });
       for (const part of turn.text?.match(/.{1,5}/gs) ?? []) send({ content: part });

@@ -1,6 +1,8 @@
 /** What a terminal printed, as plain text: bounded, without control sequences. */
 import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
+import { once } from 'node:events';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const OSC = /\u001b[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)?/g;
 const CSI = /\u001b\[[0-?]*[ -/]*[@-~]?/g;
@@ -29,9 +31,12 @@ export interface Capture {
   onDrain(listener: () => void): void;
   /** Plain text so far, at most `limit` characters: beginning and end, with a note between. */
   text(): string;
-  close(): void;
+  /** Resolves when the file, if any, is written. */
+  close(): Promise<void>;
 }
 
+/** Longest wait for the file's last bytes. */
+const FLUSH_MS = 5000;
 const KEEP = 64 * 1024;
 const SPILL_MAX = 64 * 1024 * 1024;
 
@@ -101,6 +106,11 @@ export function createCapture(options: { limit: number; spillPath: string }): Ca
           : ` The full output is in ${options.spillPath}${total > SPILL_MAX ? ' (its first 64 MiB)' : ''}.`;
       return `${begin}\n[… output shortened: ${total} characters in all.${where}]\n${end}`;
     },
-    close: () => void spill?.end(),
+    close: async () => {
+      const stream = spill;
+      if (stream === undefined || spillBroken || stream.closed) return;
+      stream.end();
+      await Promise.race([once(stream, 'close').catch(() => undefined), sleep(FLUSH_MS, undefined, { ref: false })]);
+    },
   };
 }

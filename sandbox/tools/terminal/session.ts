@@ -58,7 +58,7 @@ export interface Session {
   type(keys: string): void;
   wait(options: WaitOptions): Promise<WaitEnd>;
   /** Output since the last call. */
-  takeOutput(): string;
+  takeOutput(): Promise<string>;
   ports(): Promise<number[]>;
   /** File with `export` lines as of the last prompt. */
   readonly exportsFile: string;
@@ -69,14 +69,14 @@ const quoted = (value: string): string => `'${value.replaceAll("'", "'\\''")}'`;
 
 /** The shell's start-up file: no echo, no history, and a prompt that reports. */
 function startupFile(options: { bash: boolean; nonce: string; exportsFile: string; exports?: string }): string {
-  const mark = `\\036${options.nonce}\\037%s\\037%s\\037%s\\037%s\\036`;
+  const mark = `\\036${options.nonce}\\037%s\\037%s\\037%s\\037%s\\037%s\\036`;
   const restore = options.exports === undefined ? '' : `. ${quoted(options.exports)} 2>/dev/null\n`;
   const stty = 'stty -echo -onlcr 2>/dev/null\n';
   if (!options.bash)
-    return `${stty}${restore}PS2=\nPS1='$(__prompt)'\n__prompt() { printf '${mark}' "$?" "\${!:--1}" "$PWD" "$PATH"; }\n`;
+    return `${stty}${restore}PS2=\nPS1='$(__prompt)'\n__prompt() { printf '${mark}' "$?" "\${__run:-0}" "\${!:--1}" "$PWD" "$PATH"; }\n`;
   return `${stty}${restore}set +o history
 PS1= PS2=
-__prompt() { local code=$?; PS1= PS2=; export -p > ${quoted(options.exportsFile)} 2>/dev/null; printf '${mark}' "$code" "\${!:--1}" "$PWD" "$PATH"; }
+__prompt() { local code=$?; PS1= PS2=; export -p > ${quoted(options.exportsFile)} 2>/dev/null; printf '${mark}' "$code" "\${__run:-0}" "\${!:--1}" "$PWD" "$PATH"; }
 PROMPT_COMMAND=__prompt
 `;
 }
@@ -99,7 +99,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const session = attach({ channel, nonce, dir, exportsFile, options });
   const first = await session.wait({ timeoutMs: 20_000, signal: new AbortController().signal });
   if (first === 'done') return session;
-  const said = session.takeOutput().slice(0, 500);
+  const said = (await session.takeOutput()).slice(0, 500);
   await session.close();
   throw new Error(`the shell ${shell.file} did not start${said === '' ? '' : `: ${said}`}`);
 }
@@ -114,9 +114,8 @@ interface Attached {
 
 function attach({ channel, nonce, dir, exportsFile, options }: Attached): Session {
   const { clock } = options;
-  const mark = new RegExp(
-    `\\u001e${nonce}\\u001f(-?\\d+)\\u001f(-?\\d+)\\u001f([^\\u001e\\u001f]*)\\u001f([^\\u001e\\u001f]*)\\u001e`,
-  );
+  const field = '([^\\u001e\\u001f]*)';
+  const mark = new RegExp(`\\u001e${nonce}${`\\u001f${field}`.repeat(5)}\\u001e`);
   const opening = `\u001e${nonce}`;
   let commands = 0;
   let busy = true;
@@ -152,7 +151,9 @@ function attach({ channel, nonce, dir, exportsFile, options }: Attached): Sessio
     for (let hit = mark.exec(pending); hit !== null; hit = mark.exec(pending)) {
       keep(pending.slice(0, hit.index));
       pending = pending.slice(hit.index + hit[0].length);
-      prompt = { exitCode: Number(hit[1]), background: Number(hit[2]), cwd: hit[3] ?? '', path: hit[4] ?? '' };
+      // A prompt of an earlier command (Ctrl-C at the prompt shows it again) says nothing of this one.
+      if (Number(hit[2]) !== commands) continue;
+      prompt = { exitCode: Number(hit[1]), background: Number(hit[3]), cwd: hit[4] ?? '', path: hit[5] ?? '' };
       busy = false;
       wake();
     }
@@ -191,11 +192,11 @@ function attach({ channel, nonce, dir, exportsFile, options }: Attached): Sessio
       writeFileSync(file, `${sets.join('')}${command}\n`, { mode: 0o600 });
       rmSync(join(dir, `command-${commands - 1}`), { force: true });
       busy = true;
-      capture.close();
+      void capture.close();
       capture = newCapture();
       lastOutput = clock.now();
       changed = nextChange();
-      channel.write(`eval "$(cat ${quoted(file)})"\n`);
+      channel.write(`__run=${commands}; eval "$(cat ${quoted(file)})"\n`);
     },
     type(keys) {
       lastOutput = clock.now();
@@ -209,20 +210,22 @@ function attach({ channel, nonce, dir, exportsFile, options }: Attached): Sessio
         if (now >= deadline) return 'timeout';
         const quietAt = quietMs === undefined ? deadline : Math.max(lastOutput, began) + quietMs;
         if (quietMs !== undefined && now >= quietAt) return 'quiet';
-        if (signal.aborted || !(await sleepOrChange(clock, Math.min(deadline, quietAt) - now, changed, signal))) return 'aborted';
+        if (signal.aborted || !(await sleepOrChange(clock, Math.min(deadline, quietAt) - now, changed, signal)))
+          return 'aborted';
       }
       if (commands > 0) rmSync(join(dir, `command-${commands}`), { force: true });
       return ended === undefined ? 'done' : 'ended';
     },
-    takeOutput() {
-      const out = capture.text();
-      capture.close();
+    async takeOutput() {
+      const full = capture;
       capture = newCapture();
-      return out;
+      channel.resume();
+      await full.close();
+      return full.text();
     },
     ports: () => listeningPorts(channel.pid, nonce),
     async close() {
-      capture.close();
+      await capture.close();
       await endProcesses(channel.pid, nonce);
       rmSync(dir, { recursive: true, force: true });
     },

@@ -208,7 +208,7 @@ export function createTerminalTool(context: ToolContext): Tool {
     } while (end === 'quiet' && quietNeedsPort && ports.length === 0);
     if (end === 'aborted') end = await stop(active);
     const prefix = action.prefix === undefined ? {} : { prefix: action.prefix };
-    return observation(action.command, { output: active.takeOutput(), end, ports, ...prefix });
+    return observation(action.command, { output: await active.takeOutput(), end, ports, ...prefix });
   }
 
   /** After an interrupt: Ctrl-C, and the end of the terminal for a program that ignores it. */

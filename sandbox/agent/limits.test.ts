@@ -1,0 +1,113 @@
+/** Limits, secrets, condensation and what goes on beside the loop. */
+import t from 'tap';
+import { NoCondenserError } from '../seam.js';
+import { agentConfig, llmConfig } from './testing/conversation.js';
+import { startModel } from './testing/model.js';
+import { firstText, never, stageFor, terminal } from './testing/stage.js';
+
+const model = await startModel();
+const stage = stageFor(model);
+t.teardown(() => model.close());
+
+t.test('limits: iterations, circles', async (t) => {
+  const same = { calls: [terminal('echo same')] };
+  const stuck = stage(t, [same]);
+  await stuck.say('go');
+  t.equal(await stuck.run(), 'stuck');
+  t.equal(stuck.of('ObservationEvent').length, 4);
+  const limited = stage(t, [same], { settings: { maxIterations: 2, stuckDetection: false } });
+  await limited.say('go');
+  t.equal(await limited.run(), 'error');
+  t.match(limited.of('ConversationErrorEvent')[0], {
+    code: 'MaxIterationsReached',
+    detail: 'Agent reached maximum iterations limit (2).',
+  });
+});
+
+t.test('secrets reach commands and nothing else', async (t) => {
+  const s = stage(t, [{ calls: [terminal('echo "v $TOKEN"; env | grep -c TOKEN')] }, { text: 'it is hush-hush' }], {
+    secrets: { TOKEN: 'hush-hush' },
+  });
+  await s.say('go');
+  t.equal(await s.run(), 'finished');
+  t.match(s.of('SystemPromptEvent')[0]?.dynamic_context?.text, /\$TOKEN/);
+  t.equal(firstText(s.of('ObservationEvent')[0]!.observation), 'v <secret-hidden>\n1');
+  t.notMatch(JSON.stringify(s.conversation.events), /hush-hush/);
+});
+
+t.test('condensing, by order and when the context is too small', async (t) => {
+  const condenser = {
+    kind: 'LLMSummarizingCondenser',
+    llm: llmConfig({ base_url: model.url, usage_id: 'condenser' }),
+    max_size: 10,
+    keep_first: 2,
+  };
+  const work = [1, 2, 3].map((n) => ({ calls: [terminal(`echo ${n}`)] }));
+  const s = stage(t, [...work, { text: 'end' }], { agent: agentConfig({ base_url: model.url }, { condenser }) });
+  await s.say('task');
+  t.equal(await s.run(), 'finished');
+  model.script({ text: 'SUMMARY' });
+  await s.runtime.condense(s.conversation, never());
+  t.strictSame(s.conversation.kinds().slice(-2), ['CondensationRequest', 'Condensation']);
+  const [condensation] = s.of('Condensation');
+  t.match(condensation, { summary: 'SUMMARY', summary_offset: 2 });
+  t.equal(condensation?.forgotten_event_ids.length, 6);
+  t.equal(model.requests.at(-1)?.tools, undefined);
+  t.equal(s.conversation.usages.at(-1)?.usageId, 'condenser');
+  model.script(
+    { error: { status: 400, message: 'x', code: 'context_length_exceeded' } },
+    { text: 'SHORTER' },
+    { text: 'now it fits' },
+  );
+  await s.say('more');
+  t.equal(await s.run(), 'finished');
+  t.strictSame(s.conversation.kinds().slice(-4), [
+    'MessageEvent',
+    'CondensationRequest',
+    'Condensation',
+    'MessageEvent',
+  ]);
+  t.strictSame(
+    model.requests
+      .at(-1)!
+      .messages.map((message) => message.role)
+      .slice(0, 3),
+    ['system', 'user', 'user'],
+  );
+  const none = stage(t, []);
+  await t.rejects(none.runtime.condense(none.conversation, never()), NoCondenserError);
+});
+
+t.test('beside the task: title, question, recovery, completion log', async (t) => {
+  const s = stage(t, [{ text: 'Main answer.' }], {
+    agent: agentConfig({ base_url: model.url, log_completions: true }),
+  });
+  await s.say('Make me a sandwich');
+  await s.run();
+  t.match(s.of('LLMCompletionLogEvent')[0], { model_name: 'openai/scripted', usage_id: 'agent', filename: /\.json$/ });
+  const before = s.conversation.events.length;
+  model.script({ text: '"Sandwich making."' });
+  t.equal(await s.runtime.generateTitle(s.conversation, { maxLength: 50, signal: never() }), 'Sandwich making');
+  model.script({ error: { status: 500, message: 'x' } });
+  t.equal(await s.runtime.generateTitle(s.conversation, { maxLength: 10, signal: never() }), 'Make me a…');
+  model.script({ text: 'I did.' });
+  t.equal(await s.runtime.askAgent(s.conversation, 'What?', never()), 'I did.');
+  t.equal(s.conversation.events.length, before, 'no trace in the history');
+  await s.conversation.append({
+    kind: 'ActionEvent',
+    thought: [],
+    thinking_blocks: [],
+    action: { kind: 'TerminalAction' },
+    tool_name: 'terminal',
+    tool_call_id: 'c9',
+    tool_call: { id: 'c9', name: 'terminal', arguments: '{}', origin: 'completion' },
+    llm_response_id: 'r9',
+    security_risk: 'UNKNOWN',
+  });
+  t.equal(await s.runtime.recover(s.conversation), 1);
+  t.match(s.of('AgentErrorEvent')[0], {
+    tool_call_id: 'c9',
+    error: /^A restart occurred/,
+    classification: { kind: 'internal' },
+  });
+});
