@@ -14,5 +14,5 @@ module.exports = {
     })),
     { name: 'nothing-imports-tests', severity: 'error', from: { pathNot: `${tests}|^test/|^bench/` }, to: { path: `${tests}|^test/|^bench/` } },
   ],
-  options: { doNotFollow: { path: 'node_modules' }, exclude: { path: '(^|/)(dist|node_modules|generated)/' }, tsPreCompilationDeps: true, tsConfig: { fileName: 'tsconfig.json' }, enhancedResolveOptions: { extensions: ['.ts', '.tsx', '.js'], extensionAlias: { '.js': ['.ts', '.tsx', '.js'] } } },
+  options: { doNotFollow: { path: 'node_modules' }, exclude: { path: '(^|/)(dist|node_modules|generated)/' }, tsPreCompilationDeps: true, tsConfig: { fileName: 'tsconfig.json' }, enhancedResolveOptions: { extensions: ['.ts', '.tsx', '.js'] } },
 };
