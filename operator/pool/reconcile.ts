@@ -1,4 +1,5 @@
 /** One SandboxPool: observe → decide → act. */
+import { setMaxListeners } from 'node:events';
 import { LABEL, MANAGER } from '../../contracts/labels.js';
 import { newSlot } from '../../contracts/names.js';
 import {
@@ -135,6 +136,8 @@ export function createPoolReconciler(options: PoolReconcilerOptions): Reconcile 
     await children.ensureService(s.pool.metadata.namespace ?? '', signal);
     const bucket = filled(memory.bucket, rateOf(s.pool), clock.now());
     memory.bucket = { ...bucket, tokens: bucket.tokens - count };
+    // Each call listens for the abort.
+    setMaxListeners(4 * PARALLEL, signal);
     let left = count;
     let failure: { error: unknown } | undefined;
     const worker = async (): Promise<void> => {

@@ -1,0 +1,106 @@
+/** The operator is killed after each of its writes in turn; the next one must end at the same state. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { LABEL } from '../contracts/labels.js';
+import { PVC, SECRET } from '../kube/kinds.js';
+import type { Kind } from '../kube/types.js';
+import { noCluster, startTestCluster } from './testing/cluster.js';
+import { mortal } from './testing/mortal.js';
+import { startScene, type Scene } from './testing/scene.js';
+import { until } from './testing/until.js';
+
+await t.test('the operator dies', noCluster === undefined ? { timeout: 280_000 } : { skip: noCluster }, async (t) => {
+  const cluster = await startTestCluster();
+  const { client } = cluster;
+  t.teardown(() => cluster.stop());
+
+  await t.test(
+    'killed after any of its writes, the next operator ends at one pod per sandbox and nothing orphaned',
+    async (t) => {
+      for (const way of ['cold', 'warm'] as const) {
+        for (let lifetime = 1; ; lifetime++) {
+          const death = mortal(client, lifetime);
+          const s = await startScene(cluster, death.client);
+          try {
+            const begin = Date.now();
+            await job(s, way, death.died);
+            console.error(way, lifetime, Date.now() - begin, 'ms');
+            if (!death.died()) {
+              t.comment(`${way}: ${lifetime - 1} writes: ${death.writes().join(', ')}`);
+              break;
+            }
+            t.pass(`${way}: survived its death after write ${lifetime} (${death.writes().at(-1) ?? ''})`);
+          } finally {
+            await s.close();
+          }
+        }
+      }
+    },
+  );
+
+  /** Create, pause, resume; the operator is replaced when it has died. */
+  async function job(s: Scene, way: 'cold' | 'warm', died: () => boolean): Promise<void> {
+    let replaced: Promise<void> | undefined;
+    const step = async <T>(run: () => Promise<T>): Promise<T> => {
+      const watching = new AbortController();
+      const watchman = (async () => {
+        while (!watching.signal.aborted) {
+          if (died()) await (replaced ??= s.restart());
+          await sleep(10);
+        }
+      })();
+      return await run().finally(async () => {
+        watching.abort();
+        await watchman;
+      });
+    };
+    const warm = way === 'warm' ? 1 : 0;
+    await s.pool(warm);
+    if (warm > 0) await step(() => s.warmReady(warm));
+    await s.sandbox('one', { template: 'standard' });
+    const first = await step(() => s.ready('one'));
+    await step(() => consistent(s, first.status?.slot, warm));
+    await s.patch('one', { runState: 'Paused' });
+    await step(() => s.when('paused', 'one', ({ status }) => status?.phase === 'Paused'));
+    await s.patch('one', { runState: 'Running' });
+    const again = await step(() => s.ready('one'));
+    t.equal(again.status?.slot, first.status?.slot);
+    t.equal(again.status?.keyEpoch, 2);
+    t.equal(again.status?.restartCount, undefined, 'a death of the operator is no loss of the pod');
+    await step(() => consistent(s, first.status?.slot, warm));
+  }
+
+  /** One pod for the sandbox, `warm` for the pool, and a Secret and a claim for each, owned by the right one. */
+  async function consistent(s: Scene, slot: string | undefined, warm: number): Promise<void> {
+    await until('a consistent namespace', async () => {
+      const pods = (await s.pods()).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+      const owners = pods
+        .map(({ metadata }) => `${metadata.ownerReferences?.[0]?.kind} ${metadata.ownerReferences?.[0]?.name}`)
+        .sort();
+      const wanted = ['Sandbox one', ...Array.from({ length: warm }, () => 'SandboxPool warm')];
+      const names = pods.map(({ metadata }) => metadata.name).sort();
+      const children = async (kind: Kind) =>
+        (await client.list(kind, { namespace: s.namespace, labelSelector: LABEL.slot })).items
+          .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+          .map(
+            ({ metadata }) =>
+              `${metadata.labels?.[LABEL.slot]} ${metadata.ownerReferences?.map(({ kind: of, name }) => `${of} ${name}`).join()}`,
+          )
+          .sort();
+      const expected = pods
+        .map(
+          ({ metadata }) =>
+            `${metadata.name} ${metadata.ownerReferences?.[0]?.kind} ${metadata.ownerReferences?.[0]?.name}`,
+        )
+        .sort();
+      const state = { owners, names, secrets: await children(SECRET), claims: await children(PVC) };
+      const good =
+        JSON.stringify(owners) === JSON.stringify(wanted) &&
+        names.includes(slot ?? '') &&
+        JSON.stringify(state.secrets) === JSON.stringify(expected) &&
+        JSON.stringify(state.claims) === JSON.stringify(expected);
+      if (!good) throw new Error(JSON.stringify(state));
+      return true;
+    });
+  }
+});

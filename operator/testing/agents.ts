@@ -1,0 +1,58 @@
+/** All agent servers of a test behind one loopback port: told apart by their init keys and session keys. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { initKey } from '../../contracts/keys.js';
+
+export interface FakeAgents {
+  port: number;
+  /** Session keys that a slot's agent server was given, in order; undefined while it is dormant. */
+  keysOf(slot: string): string[] | undefined;
+  /** Slots that were initialised, in order. */
+  initialised: string[];
+  /** What POST /api/init answers next for any slot: a status, or the connection is cut after the work is done. */
+  next: (number | 'cut')[];
+  /** Seconds that /server_info tells. */
+  idle: number;
+  close(): Promise<void>;
+}
+
+/** `slots` must name every slot that may ask: a real agent server knows its own key only. */
+export async function startAgents(secret: string, slots: () => string[]): Promise<FakeAgents> {
+  const keys = new Map<string, string[]>();
+  const server = createServer((request, response) => {
+    const answer = (status: number, body: unknown) => response.writeHead(status).end(JSON.stringify(body));
+    const path = (request.url ?? '').split('?')[0];
+    let text = '';
+    request.on('data', (chunk) => (text += String(chunk)));
+    request.on('end', () => {
+      if (path === '/server_info') return answer(200, { idle_time: agents.idle });
+      if (path === '/api/conversations/count') {
+        const known = [...keys.values()].some((own) => own.includes(String(request.headers['x-session-api-key'])));
+        return known ? answer(200, 0) : answer(401, { detail: 'Unauthorized' });
+      }
+      const slot = slots().find((one) => initKey(secret, one) === request.headers['x-init-api-key']);
+      if (path !== '/api/init' || slot === undefined) return answer(401, { detail: 'Unauthorized' });
+      const next = agents.next.shift();
+      if (typeof next === 'number' && next !== 200) return answer(next, { detail: 'no' });
+      if (keys.has(slot)) return answer(400, { detail: 'server already in state: ready' });
+      keys.set(slot, (JSON.parse(text) as { session_api_keys: string[] }).session_api_keys);
+      agents.initialised.push(slot);
+      if (next === 'cut') return void request.socket.destroy();
+      return answer(200, { state: 'ready', error: null });
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const agents: FakeAgents = {
+    port: (server.address() as AddressInfo).port,
+    keysOf: (slot) => keys.get(slot),
+    initialised: [],
+    next: [],
+    idle: 0,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+  return agents;
+}
