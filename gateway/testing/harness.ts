@@ -1,6 +1,7 @@
 /** A gateway with real sockets on both sides, for tests and benchmarks: pods are servers of the caller. */
 import type { AddressInfo, Server } from 'node:net';
 import { connect, type Socket } from 'node:net';
+import { parseRequest, type RequestHead } from '../http/request.js';
 import { SHARED_SERVICE } from '../../contracts/labels.js';
 import { sessionKey } from '../../contracts/keys.js';
 import type { Sandbox } from '../../contracts/resources.js';
@@ -111,6 +112,17 @@ export function addPod(
 export async function listenLocal(server: Server): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return (server.address() as AddressInfo).port;
+}
+
+export function requestTo(
+  host: string,
+  target: string,
+  fields: Record<string, string> = {},
+  method = 'GET',
+): RequestHead {
+  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
+  const bytes = Buffer.from(`${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n${lines.join('')}`, 'latin1');
+  return parseRequest(bytes, 0, bytes.length);
 }
 
 /** A raw client: what it sends and all that comes back until the other side ends, or until `until` matches. */
