@@ -1,5 +1,5 @@
 /** From the calls of an answer to stored actions, and from actions to observations. */
-import type { AgentEventOf, NewEvent, SecurityRisk, TextContent } from '../../contracts/agent/events.js';
+import type { AgentEventOf, NewEvent, Observation, SecurityRisk, TextContent } from '../../contracts/agent/events.js';
 import { text } from '../tools/tool.js';
 import { parseCall, type ParsedCall } from './arguments.js';
 import { needsConfirmation } from './confirmation.js';
@@ -34,13 +34,16 @@ export async function appendCallError(
   });
 }
 
+const notFound = (worker: Worker, name: string): string =>
+  `Tool '${name}' not found. Available: ${pythonList([...worker.tools.keys()])}`;
+
 function parse(worker: Worker, call: LlmToolCall): ParsedCall {
   const tool = worker.tools.get(call.name);
   if (tool !== undefined) return parseCall(tool, call.arguments);
   return {
     ok: false,
     arguments: call.arguments,
-    error: `Tool '${call.name}' not found. Available: ${pythonList([...worker.tools.keys()])}`,
+    error: notFound(worker, call.name),
   };
 }
 
@@ -119,55 +122,80 @@ export const mustWait = (worker: Worker, actions: ActionEvent[]): boolean =>
 
 type Executed = 'done' | 'finished' | 'interrupted';
 
-async function execute(worker: Worker, event: ActionEvent, signal: AbortSignal): Promise<Executed> {
-  const { conversation } = worker;
-  const tool = worker.tools.get(event.tool_name);
+type Ran = { observation: Observation } | { error: unknown };
+
+async function runTool(worker: Worker, event: ActionEvent, signal: AbortSignal): Promise<Ran> {
   const action = { ...event.action, ...worker.unmasked.get(event.id), kind: event.action?.kind ?? '' };
   worker.unmasked.delete(event.id);
-  if (tool === undefined) {
-    await appendCallError(worker, event, {
-      error: `Tool '${event.tool_name}' not found. Available: ${pythonList([...worker.tools.keys()])}`,
-    });
-    return 'done';
-  }
+  const tool = worker.tools.get(event.tool_name);
+  if (tool === undefined) return { error: new Error(notFound(worker, event.tool_name)) };
   try {
-    const observation = await tool.run(action, { signal });
-    if (signal.aborted) throw signal.reason;
-    await conversation.append({
-      kind: 'ObservationEvent',
-      tool_name: event.tool_name,
-      tool_call_id: event.tool_call_id,
-      observation: maskDeep(observation, conversation.secrets.mask),
-      action_id: event.id,
-      extended_content: [],
-    });
-    return event.action?.kind === 'FinishAction' ? 'finished' : 'done';
+    return { observation: await tool.run(action, { signal }) };
   } catch (error) {
-    if (signal.aborted) {
-      await appendCallError(worker, event, { error: INTERRUPTED, kind: 'transient' });
-      return 'interrupted';
-    }
-    conversation.log.error({ error, tool: event.tool_name }, 'a tool failed');
-    await appendCallError(worker, event, {
-      error: `The tool ${event.tool_name} failed: ${error instanceof Error ? error.message : String(error)}`,
-      kind: 'internal',
-    });
-    return 'done';
+    return { error };
   }
 }
 
-/** Runs actions one after the other; what follows an interrupt or a finish is not run, and says so. Called inside `exclusive`. */
+async function appendResult(
+  worker: Worker,
+  event: ActionEvent,
+  options: { ran: Ran; signal: AbortSignal },
+): Promise<Executed> {
+  const { conversation } = worker;
+  const { ran, signal } = options;
+  if (signal.aborted) {
+    await appendCallError(worker, event, { error: INTERRUPTED, kind: 'transient' });
+    return 'interrupted';
+  }
+  if ('error' in ran) {
+    conversation.log.error({ error: ran.error, tool: event.tool_name }, 'a tool failed');
+    const why = ran.error instanceof Error ? ran.error.message : String(ran.error);
+    await appendCallError(worker, event, { error: `The tool ${event.tool_name} failed: ${why}`, kind: 'internal' });
+    return 'done';
+  }
+  await conversation.append({
+    kind: 'ObservationEvent',
+    tool_name: event.tool_name,
+    tool_call_id: event.tool_call_id,
+    observation: maskDeep(ran.observation, conversation.secrets.mask),
+    action_id: event.id,
+    extended_content: [],
+  });
+  return event.action?.kind === 'FinishAction' ? 'finished' : 'done';
+}
+
+/** Neighbours that only read may run together, as many as the agent is allowed. Pure. */
+export function batchesOf<T>(actions: T[], options: { limit: number; parallel: (action: T) => boolean }): T[][] {
+  const batches: T[][] = [];
+  for (const action of actions) {
+    const last = batches.at(-1);
+    const joins =
+      last !== undefined && last.length < options.limit && options.parallel(action) && last.every(options.parallel);
+    if (joins) last.push(action);
+    else batches.push([action]);
+  }
+  return batches;
+}
+
+/** Runs actions in their order; what follows an interrupt or a finish is not run, and says so. Called inside `exclusive`. */
 export async function executeActions(worker: Worker, actions: ActionEvent[], signal: AbortSignal): Promise<Executed> {
+  const limit = Math.max(1, worker.conversation.settings().agent.tool_concurrency_limit);
+  const parallel = (event: ActionEvent): boolean =>
+    worker.tools.get(event.tool_name)?.annotations.readOnlyHint === true;
   let state: Executed = 'done';
-  for (const event of actions) {
-    if (state === 'finished')
-      await appendCallError(worker, event, {
-        error: 'Not run: the task was finished by an earlier call of the same answer.',
-      });
-    else if (state === 'interrupted' || signal.aborted) {
-      state = 'interrupted';
-      await appendCallError(worker, event, { error: INTERRUPTED, kind: 'transient' });
-    } else state = await execute(worker, event, signal);
+  for (const batch of batchesOf(actions, { limit, parallel })) {
+    if (state === 'finished') {
+      for (const event of batch)
+        await appendCallError(worker, event, {
+          error: 'Not run: the task was finished by an earlier call of the same answer.',
+        });
+      continue;
+    }
+    const ran = signal.aborted ? [] : await Promise.all(batch.map((event) => runTool(worker, event, signal)));
+    for (const [index, event] of batch.entries()) {
+      const end = await appendResult(worker, event, { ran: ran[index] ?? { error: signal.reason }, signal });
+      if (state !== 'finished') state = end;
+    }
   }
   return state;
 }

@@ -15,7 +15,7 @@ function portsText(ports: string[]): string {
   if (ports.length === 0) return '';
   return `
 # Apps
-The user can open what listens on port ${ports.join(' or ')} of this machine (also in WORKER_1, WORKER_2). Let web servers and other apps that the user should see listen there, on all interfaces (0.0.0.0), let them accept any host name and being shown in a frame, start them in the background with their output in a file, and check with curl that they answer before you say that they run.
+The user can open what listens on port ${ports.join(' or ')} of this machine (in WORKER_1 and WORKER_2; PORT is the first). Let web servers and other apps that the user should see listen there, on all interfaces (0.0.0.0), let them accept any host name and being shown in a frame, start them in the background with their output in a file, and check with curl that they answer before you say that they run.
 `;
 }
 

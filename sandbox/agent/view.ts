@@ -89,17 +89,24 @@ export function createViewReader(conversation: AgentConversation): ViewReader {
       lastId = event.id;
     }
   }
+  async function refresh(): Promise<View> {
+    if (lastId !== null && conversation.leafId() === lastId) return view;
+    const further = lastId === null ? undefined : await conversation.historyAfter(lastId);
+    if (further === undefined) await readAll();
+    else
+      for (const event of further) {
+        addEvent(view, event);
+        lastId = event.id;
+      }
+    return view;
+  }
+  // A run and a title may ask at once: one reads after the other, or events would come in twice.
+  let turn: Promise<unknown> = Promise.resolve();
   return {
-    async refresh() {
-      if (lastId !== null && conversation.leafId() === lastId) return view;
-      const further = lastId === null ? undefined : await conversation.historyAfter(lastId);
-      if (further === undefined) await readAll();
-      else
-        for (const event of further) {
-          addEvent(view, event);
-          lastId = event.id;
-        }
-      return view;
+    refresh() {
+      const mine = turn.then(refresh);
+      turn = mine.catch(() => undefined);
+      return mine;
     },
   };
 }

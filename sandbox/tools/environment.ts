@@ -9,12 +9,21 @@ const TERMINAL_HABITS = {
   SYSTEMD_PAGER: 'cat',
 };
 
-/** @param base the conversation's variables, without anything of the server's own */
+/** Addresses and settings of the server itself: an app that took them over would collide with it. */
+const SERVER_OWN = ['PORT', 'HOST', 'KUBECONFIG', 'LOG_LEVEL', 'NODE_OPTIONS'];
+
+/**
+ * Apps that obey `PORT` come up where the user can see them: on the first port for apps, if the pod has one.
+ * @param base the conversation's variables, without the server's keys
+ */
 export function terminalEnvironment(base: Record<string, string>): Record<string, string> {
+  const kept = Object.fromEntries(Object.entries(base).filter(([name]) => !SERVER_OWN.includes(name)));
+  const port: Record<string, string> = base['WORKER_1'] ? { PORT: base['WORKER_1'] } : {};
   return {
     PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     LANG: 'C.UTF-8',
-    ...base,
+    ...kept,
+    ...port,
     ...TERMINAL_HABITS,
   };
 }

@@ -317,6 +317,8 @@ t.test('task list, names, environment', async (t) => {
   );
   t.strictSame([...made.tools.keys()], ['terminal', 'finish']);
   t.strictSame(made.unknown, ['what']);
+  t.equal(terminalEnvironment({ PORT: '8000', HOST: '127.0.0.2' })['PORT'], undefined, "not the server's port");
+  t.equal(terminalEnvironment({ PORT: '8000', WORKER_1: '8011' })['PORT'], '8011');
   t.match(terminalEnvironment({ A: '1', PAGER: 'less' }), { A: '1', PAGER: 'cat', PATH: /bin/ });
   t.equal(mapWorkspacePath('/workspace/project/x', '/data/pod'), '/data/pod/project/x');
   t.equal(mapWorkspacePath('/workspaces/x', '/data/pod'), '/workspaces/x');
