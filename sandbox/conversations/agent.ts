@@ -213,3 +213,28 @@ export function toolModules(agent: AgentConfig, given: Record<string, string>): 
   );
   return { ...modules, ...given };
 }
+
+/** An agent of a client that sends settings instead: its model, and the usual tools when it names none. */
+export function agentFromSettings(settings: Record<string, unknown>): AgentConfig {
+  const llm = completeLlm({ usage_id: 'agent', ...(settings['llm'] as Record<string, unknown> | undefined) });
+  const condenser = settings['condenser'] as { enabled?: boolean; max_size?: number; keep_first?: number } | undefined;
+  const tools = settings['tools'] as { name: string }[] | null | undefined;
+  return completeAgent({
+    llm,
+    tools: tools ?? USUAL_TOOLS.map((name) => ({ name, params: {} })),
+    mcp_config: settings['mcp_config'] ?? {},
+    agent_context: settings['agent_context'] ?? null,
+    tool_concurrency_limit: settings['tool_concurrency_limit'] ?? 1,
+    condenser:
+      condenser === undefined || condenser.enabled === false
+        ? null
+        : {
+            kind: 'LLMSummarizingCondenser',
+            llm: { ...llm, usage_id: 'condenser' },
+            max_size: condenser.max_size ?? 240,
+            keep_first: condenser.keep_first ?? 2,
+          },
+  });
+}
+
+const USUAL_TOOLS = ['terminal', 'file_editor', 'task_tracker'];

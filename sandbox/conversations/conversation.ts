@@ -10,6 +10,7 @@ import { openLog, type EventLog } from '../log/log.js';
 import { ROOT } from '../log/index.js';
 import type { AgentConversation, Clock, ModelUsage } from '../seam.js';
 import { withoutNulls } from './forms.js';
+import { fullState } from './info.js';
 import { createMutex } from './mutex.js';
 import { LOG, writeRecord, type ConversationRecord } from './record.js';
 import { createSecrets } from './secrets.js';
@@ -28,6 +29,10 @@ export interface Conversation extends AgentConversation {
   onTransient(listener: TransientListener): () => void;
   /** Makes an event that is sent, never stored. */
   transient(event: NewEvent): Record<string, unknown>;
+  /** The `full_state` update of this moment. */
+  stateEvent(): Record<string, unknown>;
+  /** Sends it to all sockets. */
+  publishState(): void;
   /** Writes the record now if it changed. */
   flush(): Promise<void>;
   /** Writes the record and closes the log. */
@@ -95,6 +100,8 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
   const secrets = createSecrets(() => record.secrets);
   let dirty = false;
   let pending = 0;
+  /** Last event of the branch, counting those that are still being written. */
+  let tip = record.leafId;
   let timer: NodeJS.Timeout | undefined;
   let shut = false;
 
@@ -128,7 +135,7 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
   };
   const append = async (event: NewEvent): Promise<AgentEvent> => {
     const { id, timestamp, source, ...body } = complete(event, stamp());
-    const parent = record.leafId ?? (events.index.size === 0 && pending === 0 ? undefined : ROOT);
+    const parent = tip ?? (events.index.size === 0 && pending === 0 ? undefined : ROOT);
     const whole = {
       id,
       timestamp,
@@ -136,13 +143,14 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
       ...(parent === undefined ? {} : { parent_id: parent }),
       ...body,
     } as AgentEvent;
-    const before = record.leafId;
-    if (isChained(whole.kind)) record.leafId = whole.id;
+    if (isChained(whole.kind)) tip = whole.id;
     pending++;
     try {
       await events.append(whole);
+      if (isChained(whole.kind)) record.leafId = whole.id;
     } catch (error) {
-      if (record.leafId === whole.id) record.leafId = before;
+      // What was to follow it fails with it: the disk is full or gone.
+      tip = record.leafId;
       throw error;
     } finally {
       pending--;
@@ -155,8 +163,12 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
     return whole;
   };
   const announce = (key: string, value: unknown) => append({ kind: 'ConversationStateUpdateEvent', key, value });
+  const stateEvent = () =>
+    complete({ kind: 'ConversationStateUpdateEvent', key: 'full_state', value: fullState(record, dataDir) }, stamp());
   const update: Conversation['update'] = async (change, keys = []) => {
+    const leaf = record.leafId;
     change(record);
+    if (record.leafId !== leaf) tip = record.leafId;
     changed();
     for (const key of keys) await announce(key, stateValue(record, key));
     await save();
@@ -198,6 +210,11 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
       for (const listener of transients) listener(whole);
     },
     transient: (event) => complete(event, stamp()),
+    stateEvent,
+    publishState() {
+      const whole = stateEvent();
+      for (const listener of transients) listener(whole);
+    },
     onTransient(listener) {
       transients.add(listener);
       return () => transients.delete(listener);

@@ -85,7 +85,7 @@ export const startSchema = z.looseObject({
     working_dir: z.string().default('workspace/project'),
   }),
   agent: agentSchema.nullish(),
-  agent_settings: z.looseObject({}).nullish(),
+  agent_settings: z.looseObject({ llm: z.looseObject({}).nullish() }).nullish(),
   conversation_id: uuid.nullish(),
   initial_message: messageSchema.nullish(),
   confirmation_policy: policySchema.nullish(),

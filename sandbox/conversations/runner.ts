@@ -114,6 +114,7 @@ export function createRunner(options: RunnerOptions): Runner {
     // A message that arrives from here on starts a run of its own.
     current = undefined;
     await conversation.setStatus(end === 'interrupted' ? 'paused' : end);
+    conversation.publishState();
   };
 
   const pauseIdle = () =>

@@ -9,7 +9,7 @@ import { HttpError } from '../http/errors.js';
 import { parseUuid } from '../http/uuid.js';
 import type { AgentRuntime, Clock } from '../seam.js';
 import type { Webhooks } from '../webhooks/webhooks.js';
-import { toolModules } from './agent.js';
+import { agentFromSettings, toolModules } from './agent.js';
 import { openConversation, type Conversation } from './conversation.js';
 import { AVAILABLE, conversationInfo, folderName } from './info.js';
 import { createLeaseKeeper } from './lease.js';
@@ -308,8 +308,8 @@ export function userMessage(given: NonNullable<StartRequest['initial_message']>)
 }
 
 function newRecord(request: StartRequest, now: number): ConversationRecord {
-  const agent = request.agent;
-  if (agent == null) throw new HttpError(422, 'One of agent, agent_settings or agent_profile_id must be given');
+  const agent = request.agent ?? (request.agent_settings == null ? null : agentFromSettings(request.agent_settings));
+  if (agent === null) throw new HttpError(422, 'One of agent, agent_settings or agent_profile_id must be given');
   return {
     id: request.conversation_id ?? randomUUID(),
     createdAt: now,

@@ -22,7 +22,7 @@ export async function createApp(options: { log: Logger }): Promise<{ app: Fastif
     routerOptions: { querystringParser: parseQuery, maxParamLength: 4096 },
     forceCloseConnections: true,
   });
-  app.addHttpMethod('GET', { hasBody: true });
+  app.addHttpMethod('GET', { hasBody: true, overrideExisting: true });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (request, body, done) => {
     const type = request.headers['content-type'] ?? 'application/json';

@@ -3,7 +3,6 @@ import type { WebSocket } from 'ws';
 import { z } from 'zod';
 import type { Context } from '../context.js';
 import type { Conversation } from '../conversations/conversation.js';
-import { fullState } from '../conversations/info.js';
 import { messageSchema } from '../conversations/requests.js';
 import { userMessage, type Live } from '../conversations/service.js';
 import type { EventLog } from '../log/log.js';
@@ -37,16 +36,6 @@ export async function subscribe(context: Context, socket: WebSocket, id: string)
   return live;
 }
 
-/** The `full_state` update of this moment. */
-export function stateEvent(context: Context, conversation: Conversation): Record<string, unknown> {
-  const dir = String(context.conversations.info(conversation.record)['persistence_dir']);
-  return conversation.transient({
-    kind: 'ConversationStateUpdateEvent',
-    key: 'full_state',
-    value: fullState(conversation.record, dir),
-  });
-}
-
 export async function serveEvents(
   context: Context,
   socket: WebSocket,
@@ -56,7 +45,7 @@ export async function serveEvents(
   const live = await subscribe(context, socket, target.conversationId);
   if (live === undefined) return;
   const { conversation } = live;
-  socket.send(JSON.stringify(stateEvent(context, conversation)));
+  socket.send(JSON.stringify(conversation.stateEvent()));
   const stopTransient = conversation.onTransient((event) => {
     if (socket.bufferedAmount < DELTA_LIMIT) socket.send(JSON.stringify(event));
   });

@@ -1,7 +1,7 @@
 /** `/sockets/session/{id}`: events with their sequence numbers, so that a client resumes where it stopped. */
 import type { WebSocket } from 'ws';
 import type { Context } from '../context.js';
-import { collectFrames, stateEvent, subscribe } from './events.js';
+import { collectFrames, subscribe } from './events.js';
 import { startPump } from './pump.js';
 
 export async function serveSession(
@@ -17,7 +17,7 @@ export async function serveSession(
   const size = log.index.size;
   const send = (frame: Record<string, unknown>) => socket.send(JSON.stringify(frame));
   send({ type: 'sync', through_seq: size - 1 });
-  send({ type: 'transient', event: stateEvent(context, conversation) });
+  send({ type: 'transient', event: conversation.stateEvent() });
   const stop = conversation.onTransient((event) => send({ type: 'transient', event }));
   socket.once('close', stop);
   startPump({
