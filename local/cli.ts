@@ -1,0 +1,61 @@
+/** The one command line: `sandlot PROGRAM`. Programs are loaded only when asked for, since each takes time to load. */
+import { version } from '../process/root.js';
+
+/** What every program's `main.ts` exports. */
+interface ProgramModule {
+  usage: string;
+  main(env: NodeJS.ProcessEnv, argv: string[]): Promise<void>;
+}
+
+interface Entry {
+  summary: string;
+  load(): Promise<ProgramModule>;
+}
+
+/** Through a variable, so that each program is resolved when it is asked for and not before. */
+const load = (path: string) => (): Promise<ProgramModule> => import(path) as Promise<ProgramModule>;
+
+const PROGRAMS: Record<string, Entry> = {
+  up: { summary: 'everything on this machine: what `npm start` runs', load: load('./up/main.js') },
+  operator: { summary: 'keeps sandboxes and pools as declared', load: load('../operator/main.js') },
+  gateway: { summary: 'carries traffic to sandboxes', load: load('../gateway/main.js') },
+  apiserver: { summary: 'REST API and web UI', load: load('../apiserver/main.js') },
+  'agent-server': { summary: 'runs inside a sandbox pod', load: load('../sandbox/main.js') },
+};
+
+const HELP = `Sandlot ${version()}: AI software agents on Kubernetes, one sandbox pod per conversation.
+
+usage: sandlot PROGRAM [OPTIONS]
+
+${Object.entries(PROGRAMS)
+  .map(([name, { summary }]) => `  ${name.padEnd(14)}${summary}`)
+  .join('\n')}
+
+  sandlot PROGRAM --help   what the program reads: options and environment variables
+  sandlot --version        the version
+`;
+
+/** Runs the command line. Answers an exit code, or undefined when a program took over the process. */
+export async function run(argv: string[], env: NodeJS.ProcessEnv): Promise<number | undefined> {
+  const [name, ...rest] = argv;
+  if (name === '--version' || name === '-v' || name === 'version') return say(`sandlot ${version()}\n`);
+  if (name === '--help' || name === '-h' || name === 'help') return say(HELP);
+  const program = name === undefined || !Object.hasOwn(PROGRAMS, name) ? undefined : PROGRAMS[name];
+  if (program === undefined) {
+    process.stderr.write(`${name === undefined ? 'No program named.' : `Unknown program "${name}".`}\n\n${HELP}`);
+    return 2;
+  }
+  if (rest.includes('--version')) return say(`sandlot ${name} ${version()}\n`);
+  const { usage, main } = await program.load();
+  if (rest.includes('--help') || rest.includes('-h')) return say(usage.endsWith('\n') ? usage : `${usage}\n`);
+  await main(env, rest);
+  return undefined;
+}
+
+function say(text: string): number {
+  process.stdout.write(text);
+  return 0;
+}
+
+const code = await run(process.argv.slice(2), process.env);
+if (code !== undefined) process.exitCode = code;
