@@ -1,0 +1,71 @@
+import t from 'tap';
+import { caller, lineRunner, listen, says, startChild, statusOf, until } from './testing/server.js';
+
+interface Page {
+  items: { id: string; kind: string; error?: string; key?: string; value?: unknown }[];
+}
+
+t.test('kill -9 in a command: nothing acknowledged is lost, the call gets an error, a run goes on', async (t) => {
+  const dir = t.testdir();
+  const first = await startChild(dir);
+  const call = caller(first.url);
+  const made = await call('POST', '/api/conversations', lineRunner({ secrets: { TOKEN: 'hush-hush' } }));
+  const { id } = made.body as { id: string };
+  const seen = await listen(first.url, `/sockets/events/${id}`);
+  await call('POST', `/api/conversations/${id}/events`, says('echo one\nsleep 100'));
+  await until(
+    () => Promise.resolve(seen.frames.filter((frame) => frame['kind'] === 'ActionEvent').length),
+    (count) => count === 2,
+  );
+  first.child.kill('SIGKILL');
+  await new Promise((resolve) => first.child.once('exit', resolve));
+
+  const second = await startChild(dir);
+  t.teardown(() => second.child.kill('SIGKILL'));
+  const again = caller(second.url);
+  t.equal(await statusOf(again, id), 'error');
+  const page = (await again('GET', `/api/conversations/${id}/events/search`)).body as Page;
+  const ids = new Set(page.items.map((event) => event.id));
+  const acknowledged = seen.frames.filter((frame) => frame['key'] !== 'full_state').map((frame) => String(frame['id']));
+  t.same(
+    acknowledged.filter((event) => !ids.has(event)),
+    [],
+    'all that the socket had seen',
+  );
+  const error = page.items.find((event) => event.kind === 'AgentErrorEvent');
+  t.match(error?.error, /A restart occurred while this tool was in progress/);
+  t.notOk(page.items.some((event) => event.kind === 'ConversationErrorEvent'));
+
+  await again('POST', `/api/conversations/${id}/events`, says('echo "again $TOKEN" > again.txt'));
+  await until(
+    () => statusOf(again, id),
+    (status) => status === 'finished',
+  );
+  const file = await again('GET', '/api/file/download?path=/workspace/project/test/again.txt');
+  t.equal(file.body, 'again hush-hush\n', 'secrets survive');
+});
+
+t.test('SIGTERM in a run: the conversation is paused, and the same folder goes on', async (t) => {
+  const dir = t.testdir();
+  const first = await startChild(dir);
+  const call = caller(first.url);
+  const { id } = (await call('POST', '/api/conversations', lineRunner())).body as { id: string };
+  await call('POST', `/api/conversations/${id}/events`, says('sleep 100'));
+  await until(
+    async () =>
+      ((await call('GET', `/api/conversations/${id}/events/search?kind=ActionEvent`)).body as Page).items.length,
+    (count) => count === 1,
+  );
+  const ended = new Promise((resolve) => first.child.once('exit', resolve));
+  first.child.kill('SIGTERM');
+  t.equal(await ended, 0);
+  const second = await startChild(dir);
+  t.teardown(() => second.child.kill('SIGKILL'));
+  const again = caller(second.url);
+  t.equal(await statusOf(again, id), 'paused');
+  await again('POST', `/api/conversations/${id}/run`);
+  await until(
+    () => statusOf(again, id),
+    (status) => status === 'finished' || status === 'error',
+  );
+});
