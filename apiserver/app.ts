@@ -1,0 +1,86 @@
+/** The HTTP application, without a port: `listen.ts` gives it one, tests call `inject`. One plugin per resource. */
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import type { Deps } from './deps.js';
+import { answerErrors } from './http/answer.js';
+import { countRequests } from './http/count.js';
+import { jsonBodies } from './http/json.js';
+import { guardLocalUser } from './identity/guard.js';
+import { identifyLocalUser, requireUser } from './identity/identity.js';
+import { configRoutes } from './routes/config.js';
+import { conversationRoutes } from './routes/conversations.js';
+import { downloadRoutes } from './routes/download.js';
+import { eventRoutes } from './routes/events.js';
+import { gitRoutes } from './routes/git.js';
+import { insideRoutes } from './routes/inside.js';
+import { messageRoutes } from './routes/messages.js';
+import { probeRoutes } from './routes/probes.js';
+import { profileRoutes } from './routes/profiles.js';
+import { sandboxRoutes } from './routes/sandboxes.js';
+import { sandboxSecretRoutes } from './routes/sandbox-secrets.js';
+import { secretRoutes } from './routes/secrets.js';
+import { settingsRoutes } from './routes/settings.js';
+import { skillRoutes } from './routes/skills.js';
+import { specRoutes } from './routes/specs.js';
+import { startRoutes } from './routes/starts.js';
+import { userRoutes } from './routes/users.js';
+import { webClientRoutes } from './routes/web-client.js';
+import { webhookRoutes } from './routes/webhooks.js';
+import { staticRoutes } from './static/static.js';
+
+export type Plugin = (app: FastifyInstance, deps: Deps) => void;
+
+/** For whoever is the user. */
+const USER_ROUTES: Plugin[] = [
+  configRoutes,
+  conversationRoutes,
+  downloadRoutes,
+  eventRoutes,
+  gitRoutes,
+  insideRoutes,
+  messageRoutes,
+  profileRoutes,
+  sandboxRoutes,
+  secretRoutes,
+  settingsRoutes,
+  skillRoutes,
+  specRoutes,
+  startRoutes,
+  userRoutes,
+];
+/** For sandboxes with their session key. */
+const SANDBOX_ROUTES: Plugin[] = [webhookRoutes, sandboxSecretRoutes];
+
+/** Largest body of a user's request; webhooks have their own bound. */
+const BODY_LIMIT = 10 * 1024 * 1024;
+
+export async function buildApp(deps: Deps): Promise<FastifyInstance> {
+  const app = Fastify({
+    loggerInstance: deps.log as FastifyBaseLogger,
+    disableRequestLogging: true,
+    bodyLimit: BODY_LIMIT,
+    routerOptions: { maxParamLength: 500 },
+    // Long polls and streams end with the client; everything else has bounds of its own.
+    forceCloseConnections: 'idle',
+  });
+  answerErrors(app, deps.log);
+  jsonBodies(app);
+  countRequests(app, deps.registry);
+  guardLocalUser(app);
+  probeRoutes(app, deps);
+  webClientRoutes(app, deps);
+  await app.register(
+    async (scope) => {
+      requireUser(scope, deps.db.prisma, identifyLocalUser);
+      for (const routes of USER_ROUTES) routes(scope, deps);
+    },
+    { prefix: '/api/v1' },
+  );
+  await app.register(
+    async (scope) => {
+      for (const routes of SANDBOX_ROUTES) routes(scope, deps);
+    },
+    { prefix: '/api/v1' },
+  );
+  await staticRoutes(app, deps);
+  return app;
+}

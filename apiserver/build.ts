@@ -1,0 +1,95 @@
+/** Wires the parts of the API server together: everything but environment, ports and signals. */
+import type { Registry } from 'prom-client';
+import type { KubeClient } from '../kube/client.js';
+import type { Clock } from '../kube/types.js';
+import type { Logger } from '../process/log.js';
+import { createAgentHttp } from './agent/http.js';
+import { buildApp } from './app.js';
+import type { ApiConfig } from './config.js';
+import { createBox } from './db/box.js';
+import type { Database } from './db/open.js';
+import type { Deps } from './deps.js';
+import { LOCAL_USER } from './identity/identity.js';
+import { createCatchUp } from './ingest/catchup.js';
+import { createIngest } from './ingest/ingest.js';
+import { createLiveStatus } from './ingest/live.js';
+import { createPendingDelivery } from './ingest/pending.js';
+import { createControl } from './sandboxes/control.js';
+import { startDirectory } from './sandboxes/directory.js';
+import { startTemplates } from './sandboxes/templates.js';
+import { createStartWorker } from './start/worker.js';
+
+export interface Outside {
+  config: Pick<ApiConfig, 'secrets' | 'gateway' | 'template' | 'startTimeoutMs' | 'namespace'>;
+  db: Database;
+  client: KubeClient;
+  clock: Clock;
+  log: Logger;
+  registry: Registry;
+  webRoot?: string | undefined;
+}
+
+export interface ApiServer {
+  app: Awaited<ReturnType<typeof buildApp>>;
+  deps: Deps;
+  /** Begins background work: unfinished starts, catching up, waiting messages. Resolves when requests can be served. */
+  start(): Promise<void>;
+  /** Why it should get no traffic now. */
+  notReady(): string[];
+  /** Ends background work; the database and the cluster's client stay open. */
+  stop(): Promise<void>;
+}
+
+export async function buildApiServer(outside: Outside): Promise<ApiServer> {
+  const { config, db, client, clock, log } = outside;
+  const { prisma } = db;
+  const { namespace } = config;
+  const [secret] = config.secrets;
+  const box = createBox(config.secrets);
+  const directory = startDirectory({ client, namespace, secret, clock, log });
+  const templates = startTemplates({ client, namespace, clock, log });
+  const control = createControl({ client, namespace, directory });
+  const agents = createAgentHttp();
+  const ingest = createIngest({ prisma, clock });
+  const catchUp = createCatchUp({ prisma, directory, agents, ingest, secret, clock, log });
+  const pending = createPendingDelivery({ prisma, directory, agents, secret, clock, log });
+  const live = createLiveStatus({ agents, secret, clock });
+  const starts = createStartWorker({
+    db,
+    prisma,
+    box,
+    directory,
+    control,
+    agents,
+    config,
+    clock,
+    log,
+    onReady: ({ id, conversationId }) => {
+      pending
+        .adopt(id, conversationId)
+        .then(() => pending.deliver(conversationId))
+        .catch((error: unknown) =>
+          log.warn({ err: error, conversation_id: conversationId }, 'waiting messages are delivered later'),
+        );
+    },
+  });
+  const deps: Deps = { ...outside, box, directory, control, templates, agents, starts, ingest, catchUp, pending, live };
+  const app = await buildApp(deps);
+  return {
+    app,
+    deps,
+    async start() {
+      await prisma.user.createMany({ data: [{ id: LOCAL_USER.id }], skipDuplicates: true });
+      catchUp.start();
+      pending.start();
+      await starts.start();
+    },
+    notReady: () => (directory.hasSynced() ? [] : ['the list of sandboxes is not read yet']),
+    async stop() {
+      await starts.stop();
+      await Promise.all([catchUp.stop(), pending.stop()]);
+      await Promise.all([directory.stop(), templates.stop()]);
+      await agents.close();
+    },
+  };
+}

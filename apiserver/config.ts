@@ -1,0 +1,82 @@
+/** The API server's one reader of the environment. */
+import { z } from 'zod';
+import type { GatewayAddress } from '../contracts/urls.js';
+import { ConfigError, flag, logLevel, port, readConfig, secret, whole } from '../process/config.js';
+
+const schema = z.object({
+  SANDLOT_SECRET: secret(),
+  /** Earlier values of SANDLOT_SECRET: stored secrets that they sealed can still be read. */
+  SANDLOT_SECRET_OLD: secret().optional(),
+  SANDLOT_NAMESPACE: z.string().default('default'),
+  SANDLOT_HOST: z.string().default('127.0.0.1'),
+  SANDLOT_PORT: port().default(3000),
+  SANDLOT_HEALTH_PORT: port().default(0),
+  SANDLOT_HEALTH_HOST: z.string().default('127.0.0.1'),
+  DATABASE_URL: z
+    .string()
+    .regex(/^(pglite:|postgres(ql)?:\/\/)/, 'must be pglite:<folder> or postgresql://…')
+    .default('pglite:.sandlot/database'),
+  SANDLOT_DATABASE_CONNECTIONS: whole(1, 200).default(10),
+  SANDLOT_GATEWAY_DOMAIN: z.string().default('sandbox.localhost:3001'),
+  SANDLOT_GATEWAY_PROTOCOL: z.enum(['http', 'https']).default('http'),
+  SANDLOT_GATEWAY_FORM: z.enum(['host', 'sibling', 'path']).default('host'),
+  SANDLOT_SINGLE_USER: flag().default(false),
+  /** SandboxTemplate of new sandboxes; without it the operator's built-in shape. */
+  SANDLOT_SANDBOX_TEMPLATE: z.string().optional(),
+  /** How long a start waits for its sandbox; image pulls included. */
+  SANDLOT_START_TIMEOUT_SECONDS: whole(10, 3600).default(300),
+  LOG_LEVEL: logLevel().default('info'),
+});
+
+export interface ApiConfig {
+  secrets: readonly [string, ...string[]];
+  namespace: string;
+  host: string;
+  port: number;
+  health: { host: string; port: number };
+  databaseUrl: string;
+  databaseConnections: number;
+  gateway: GatewayAddress;
+  template: string | undefined;
+  startTimeoutMs: number;
+  logLevel: string;
+}
+
+/** Throws ConfigError. */
+export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
+  const read = readConfig(schema, env);
+  assertIdentity(read.SANDLOT_SINGLE_USER, read.SANDLOT_HOST);
+  const old = read.SANDLOT_SECRET_OLD;
+  return {
+    secrets: old === undefined ? [read.SANDLOT_SECRET] : [read.SANDLOT_SECRET, old],
+    namespace: read.SANDLOT_NAMESPACE,
+    host: read.SANDLOT_HOST,
+    port: read.SANDLOT_PORT,
+    health: { host: read.SANDLOT_HEALTH_HOST, port: read.SANDLOT_HEALTH_PORT },
+    databaseUrl: read.DATABASE_URL,
+    databaseConnections: read.SANDLOT_DATABASE_CONNECTIONS,
+    gateway: {
+      form: read.SANDLOT_GATEWAY_FORM,
+      protocol: read.SANDLOT_GATEWAY_PROTOCOL,
+      domain: read.SANDLOT_GATEWAY_DOMAIN,
+    },
+    template: read.SANDLOT_SANDBOX_TEMPLATE,
+    startTimeoutMs: read.SANDLOT_START_TIMEOUT_SECONDS * 1000,
+    logLevel: read.LOG_LEVEL,
+  };
+}
+
+const LOOPBACK = /^(localhost|127(\.[0-9]{1,3}){3}|::1)$/;
+
+/** Without a login, whoever reaches the port is the user: it must not be reachable from elsewhere. */
+function assertIdentity(singleUser: boolean, host: string): void {
+  const problems = [];
+  if (!singleUser) {
+    problems.push('SANDLOT_SINGLE_USER: must be true: this version has no login yet, so it serves one local user');
+  } else if (!LOOPBACK.test(host)) {
+    problems.push(
+      `SANDLOT_HOST: must be a loopback address (127.0.0.1, ::1) with SANDLOT_SINGLE_USER=true, since nobody is asked for a password`,
+    );
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+}

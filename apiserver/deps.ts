@@ -1,0 +1,36 @@
+/** What the routes are given. `main.ts` and tests make it; nothing is looked up globally. */
+import type { Registry } from 'prom-client';
+import type { Clock } from '../kube/types.js';
+import type { Logger } from '../process/log.js';
+import type { AgentHttp } from './agent/http.js';
+import type { ApiConfig } from './config.js';
+import type { Box } from './db/box.js';
+import type { Database } from './db/open.js';
+import type { LiveStatus } from './ingest/live.js';
+import type { Ingest } from './ingest/ingest.js';
+import type { CatchUp } from './ingest/catchup.js';
+import type { PendingDelivery } from './ingest/pending.js';
+import type { SandboxControl } from './sandboxes/control.js';
+import type { SandboxDirectory } from './sandboxes/directory.js';
+import type { Templates } from './sandboxes/templates.js';
+import type { StartWorker } from './start/worker.js';
+
+export interface Deps {
+  config: Pick<ApiConfig, 'secrets' | 'gateway' | 'template' | 'startTimeoutMs'>;
+  db: Database;
+  box: Box;
+  directory: SandboxDirectory;
+  control: SandboxControl;
+  templates: Templates;
+  agents: AgentHttp;
+  starts: StartWorker;
+  ingest: Ingest;
+  catchUp: CatchUp;
+  pending: PendingDelivery;
+  live: LiveStatus;
+  clock: Clock;
+  log: Logger;
+  registry: Registry;
+  /** Folder of the built web UI; undefined where there is none. */
+  webRoot?: string | undefined;
+}

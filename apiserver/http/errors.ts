@@ -1,0 +1,90 @@
+/**
+ * Every error that the API answers on purpose: code → status, body form and words. Bodies are those of the OpenHands app
+ * server (`detail`, or `error` where it says so); the code travels beside them in the header `x-sandlot-error`.
+ */
+interface Spec {
+  status: number;
+  /** Key of the body that holds the words. */
+  form: 'detail' | 'error';
+  text: string;
+}
+
+const detail = (status: number, text: string): Spec => ({ status, form: 'detail', text });
+const error = (status: number, text: string): Spec => ({ status, form: 'error', text });
+
+export const ERRORS = {
+  bad_body: detail(400, 'The body is not what this route takes.'),
+  bad_conversation_id: detail(400, 'Invalid conversation ID format'),
+  bad_ids: detail(400, 'Invalid UUID format for ids'),
+  too_many_ids: detail(400, 'Too many ids requested.'),
+  empty_content: detail(400, 'content must be a non-empty list'),
+  bad_settings: error(400, 'The settings are not valid.'),
+  bad_secret: detail(400, 'The secret is not valid.'),
+  not_acp: detail(400, 'Agent server error: 400'),
+  forbidden_host: detail(403, 'This server answers only to its own addresses on this machine.'),
+  forbidden_origin: detail(403, 'Requests from other origins are not allowed.'),
+  no_provider_token: detail(403, 'Git provider token required (such as GitHub).'),
+  provider_not_connected: detail(403, 'Git provider not connected'),
+  other_sandbox: detail(403, 'Session API key does not match sandbox'),
+  no_session_key: detail(401, 'X-Session-API-Key header is required'),
+  bad_session_key: detail(401, 'Invalid session API key'),
+  no_sandbox_user: detail(401, 'Sandbox has no associated user'),
+  not_found: detail(404, 'Not Found'),
+  conversation_not_found: detail(404, 'Conversation not found'),
+  unknown_app_conversation: detail(404, 'unknown_app_conversation'),
+  conversation_missing: error(404, 'Conversation not found'),
+  settings_not_found: error(404, 'Settings not found'),
+  secret_not_found: detail(404, 'Secret not found'),
+  profile_not_found: detail(404, 'Profile not found'),
+  method_not_allowed: detail(405, 'Method Not Allowed'),
+  sandbox_paused: detail(409, 'Sandbox is PAUSED. Use POST /api/v1/sandboxes/{id}/resume to resume it first.'),
+  sandbox_not_running: detail(409, 'The sandbox is not running.'),
+  profile_exists: detail(409, 'A profile of that name exists.'),
+  too_many_profiles: detail(409, 'Profile limit reached (10).'),
+  conversation_exists: detail(409, 'A conversation with that id exists.'),
+  start_conflict: detail(409, 'The sandbox belongs to another start.'),
+  sandbox_gone: detail(410, 'The sandbox of this conversation is gone.'),
+  too_many_events: detail(413, 'The conversation has too many events to download.'),
+  body_too_large: detail(413, 'The body is too large.'),
+  bad_media_type: detail(415, 'Send application/json.'),
+  legacy_settings: error(422, 'Use *_diff nested settings payloads instead of legacy keys'),
+  too_many_pending: detail(429, 'Too many pending messages. Maximum 10 messages per conversation.'),
+  internal: detail(500, 'Internal Server Error'),
+  agent_failed: detail(502, 'The agent server of the sandbox did not answer as expected.'),
+  sandbox_failed: detail(503, 'The sandbox has failed.'),
+  cluster_unavailable: detail(503, 'The cluster does not answer; try again in a moment.'),
+} as const satisfies Record<string, Spec>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** An answer, thrown. Whoever throws it chooses a code; `text` may say the particulars, without addresses inside the cluster. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  readonly status: number;
+  readonly body: Record<string, unknown>;
+
+  constructor(
+    readonly code: ErrorCode | 'validation',
+    options: {
+      text?: string | undefined;
+      extra?: Record<string, unknown>;
+      cause?: unknown;
+      issues?: FieldIssue[];
+    } = {},
+  ) {
+    const spec: Spec = code === 'validation' ? detail(422, 'The request is not valid.') : ERRORS[code];
+    const text = options.text ?? spec.text;
+    super(text, options.cause === undefined ? undefined : { cause: options.cause });
+    this.status = spec.status;
+    this.body = { [spec.form]: options.issues ?? text, ...options.extra };
+  }
+}
+
+/** One entry of a 422's `detail`, as FastAPI words it. */
+export interface FieldIssue {
+  type: string;
+  /** `query` or `body`, then the path. */
+  loc: (string | number)[];
+  msg: string;
+  input?: unknown;
+}

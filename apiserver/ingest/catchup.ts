@@ -1,0 +1,162 @@
+/**
+ * Closes gaps between an agent's own log and what is stored here. Webhooks bring events within a second or so, but a
+ * webhook can get lost: this server was down and the agent gave up, or the agent was killed with events in its buffer.
+ * A conversation is looked at again whenever that may have happened: at start, when its sandbox becomes ready, after
+ * webhooks, and while it runs. Reading is resumed from `caughtUpTo`, a time up to which nothing is missing.
+ */
+import { z } from 'zod';
+import { conversationDashed } from '../../contracts/names.js';
+import { isReady, type Sandbox } from '../../contracts/resources.js';
+import type { Clock } from '../../kube/types.js';
+import type { Logger } from '../../process/log.js';
+import { endpointOf, type AgentEndpoint, type AgentHttp } from '../agent/http.js';
+import type { Conversation, PrismaClient } from '../db/generated/client.js';
+import { eventTime } from '../http/times.js';
+import type { SandboxDirectory } from '../sandboxes/directory.js';
+import { eventSchema, infoSchema, type ConversationInfo, type Ingest } from './ingest.js';
+
+export interface CatchUp {
+  /** This conversation may have a gap. Cheap; the reading comes later. */
+  mark(conversationId: string): void;
+  /** Reads one conversation's log to its end now. Rejects when the agent does not answer. */
+  now(conversationId: string, signal?: AbortSignal): Promise<void>;
+  start(): void;
+  stop(): Promise<void>;
+}
+
+export interface CatchUpOptions {
+  prisma: PrismaClient;
+  directory: SandboxDirectory;
+  agents: AgentHttp;
+  ingest: Ingest;
+  secret: string;
+  clock: Clock;
+  log: Logger;
+}
+
+/** Webhooks are given this long to bring events themselves. */
+const TICK_MS = 5_000;
+const PARALLEL = 4;
+const PAGE = 100;
+/** Pages of one pass; a longer log is read on in the next. */
+const MAX_PAGES = 200;
+const IDS_AT_ONCE = 1_000;
+
+const pageSchema = z.object({ items: z.array(eventSchema), next_page_id: z.string().max(500).nullish() });
+
+export function createCatchUp(options: CatchUpOptions): CatchUp {
+  const { prisma, directory, agents, ingest, secret, clock, log } = options;
+  const dirty = new Set<string>();
+  const reading = new Map<string, Promise<void>>();
+  const stopping = new AbortController();
+  let loop = Promise.resolve();
+  let unlisten = () => {};
+
+  const readPages = async (
+    sandbox: Sandbox,
+    conversation: Conversation,
+    agent: AgentEndpoint,
+    signal: AbortSignal,
+  ): Promise<void> => {
+    let from = conversation.caughtUpTo;
+    let pageId: string | null | undefined;
+    for (let pages = 0; pages < MAX_PAGES; pages += 1) {
+      const body = await agents.json(agent, { path: searchPath(conversation.id, from, pageId), signal });
+      const page = pageSchema.parse(body);
+      const missed = await ingest.events(sandbox, conversation.id, page.items);
+      if (missed === undefined) return;
+      if (missed > 0) log.info({ conversation_id: conversation.id, events: missed }, 'caught up on events');
+      pageId = page.next_page_id;
+      const last = page.items.at(-1);
+      const reached = last === undefined ? undefined : eventTime(last.timestamp);
+      if (reached !== undefined && reached !== conversation.caughtUpTo)
+        await prisma.conversation.updateMany({ where: { id: conversation.id }, data: { caughtUpTo: reached } });
+      if (pageId == null) return;
+      from = conversation.caughtUpTo;
+    }
+    dirty.add(conversation.id);
+  };
+
+  const read = async (id: string, signal: AbortSignal): Promise<void> => {
+    const conversation = await prisma.conversation.findUnique({ where: { id } });
+    const sandbox = conversation === null ? undefined : directory.get(conversation.sandboxId);
+    const agent = sandbox === undefined ? undefined : endpointOf(sandbox, secret);
+    if (conversation === null || sandbox === undefined || agent === undefined) return;
+    const info = await agents.json(agent, { path: `/api/conversations/${conversationDashed(id)}`, signal });
+    await readPages(sandbox, conversation, agent, signal);
+    const parsed = infoSchema.safeParse(info);
+    if (!parsed.success) return;
+    await ingest.conversation(sandbox, parsed.data);
+    // It goes on working, so it may have a gap again.
+    if (isBusy(parsed.data)) dirty.add(id);
+  };
+
+  /** One reading a conversation at a time; who comes later gets one of their own, begun after theirs. */
+  const once = async (id: string, signal: AbortSignal): Promise<void> => {
+    await reading.get(id)?.catch(() => undefined);
+    const running = read(id, signal).finally(() => {
+      if (reading.get(id) === running) reading.delete(id);
+    });
+    reading.set(id, running);
+    await running;
+  };
+
+  const markSandbox = async (sandboxId: string): Promise<void> => {
+    const rows = await prisma.conversation.findMany({ where: { sandboxId }, select: { id: true }, take: IDS_AT_ONCE });
+    for (const { id } of rows) dirty.add(id);
+  };
+
+  const readDirty = async (): Promise<void> => {
+    const ids = [...dirty].slice(0, IDS_AT_ONCE);
+    for (const id of ids) dirty.delete(id);
+    const next = async (): Promise<void> => {
+      for (let id = ids.pop(); id !== undefined && !stopping.signal.aborted; id = ids.pop()) {
+        await once(id, stopping.signal).catch((error: unknown) => {
+          // Its sandbox is going or coming; when it becomes ready it is looked at again.
+          log.debug({ err: error, conversation_id: id }, 'cannot catch up now');
+        });
+      }
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, next));
+  };
+
+  return {
+    mark: (id) => void dirty.add(id),
+    now: (id, signal = stopping.signal) => once(id, signal),
+    start() {
+      const begin = async () => {
+        await directory.synced;
+        for (const sandbox of directory.list()) if (isReady(sandbox)) await markSandbox(sandbox.metadata.name);
+        while (!stopping.signal.aborted) {
+          await readDirty();
+          await clock.sleep(TICK_MS, stopping.signal).catch(() => undefined);
+        }
+      };
+      unlisten = directory.listen((now, before) => {
+        const becameReady = now !== undefined && isReady(now) && (before === undefined || !isReady(before));
+        if (becameReady)
+          markSandbox(now.metadata.name).catch((error: unknown) =>
+            log.warn({ err: error }, 'cannot mark conversations for catching up'),
+          );
+      });
+      loop = begin().catch((error: unknown) => log.error({ err: error }, 'catching up has stopped'));
+    },
+    async stop() {
+      unlisten();
+      stopping.abort();
+      await loop;
+    },
+  };
+}
+
+/** Oldest first, from the known time on (events of that very time once more: others may share it). */
+function searchPath(id: string, from: string | null, pageId: string | null | undefined): string {
+  const query = new URLSearchParams({ limit: String(PAGE), sort_order: 'TIMESTAMP' });
+  if (from !== null) query.set('timestamp__gte', from);
+  if (pageId != null) query.set('page_id', pageId);
+  return `/api/conversations/${conversationDashed(id)}/events/search?${query.toString()}`;
+}
+
+function isBusy(info: ConversationInfo): boolean {
+  return info.execution_status === 'running';
+}

@@ -1,0 +1,76 @@
+/** The API server as a program: configuration, clients, port, signals. Wiring of the parts is in build.ts. */
+import { join } from 'node:path';
+import type { AddressInfo } from 'node:net';
+import { createClient, loadKubeConfig } from '../kube/client.js';
+import { systemClock } from '../process/clock.js';
+import { startHealth } from '../process/health.js';
+import { createMetrics } from '../process/metrics.js';
+import { packageRoot, version } from '../process/root.js';
+import { runProgram, type Running } from '../process/run.js';
+import type { Logger } from '../process/log.js';
+import { buildApiServer } from './build.js';
+import { readApiConfig, type ApiConfig } from './config.js';
+import { openDatabase } from './db/open.js';
+
+export const usage = `sandlot apiserver: the REST API, the database and the web UI
+
+Environment:
+  SANDLOT_SECRET               the installation's secret, at least 32 characters (required)
+  SANDLOT_SECRET_OLD           the one before, while stored secrets are still sealed with it
+  SANDLOT_SINGLE_USER          true: no login, one local user, loopback only (required in this version)
+  SANDLOT_HOST, SANDLOT_PORT   where to listen (127.0.0.1, 3000)
+  DATABASE_URL                 pglite:<folder> (embedded, one process) or postgresql://… (pglite:.sandlot/database)
+  SANDLOT_DATABASE_CONNECTIONS connections to a PostgreSQL server at most (10)
+  SANDLOT_NAMESPACE            namespace of the sandboxes (default)
+  SANDLOT_SANDBOX_TEMPLATE     SandboxTemplate of new sandboxes (the operator's built-in shape)
+  SANDLOT_START_TIMEOUT_SECONDS how long a start waits for its sandbox (300)
+  SANDLOT_GATEWAY_DOMAIN, SANDLOT_GATEWAY_PROTOCOL, SANDLOT_GATEWAY_FORM
+                               how browsers reach sandboxes (sandbox.localhost:3001, http, host|sibling|path)
+  SANDLOT_HEALTH_HOST, SANDLOT_HEALTH_PORT  /healthz, /readyz, /metrics (127.0.0.1, any free port)
+  KUBECONFIG                   the cluster; inside one, its service account
+  LOG_LEVEL                    fatal, error, warn, info, debug, trace (info)
+A name with _FILE at its end gives a file that holds the value.`;
+
+export async function main(env: NodeJS.ProcessEnv): Promise<void> {
+  await runProgram({
+    name: 'apiserver',
+    ...(env.LOG_LEVEL === undefined ? {} : { logLevel: env.LOG_LEVEL }),
+    start: ({ log }) => start(readApiConfig(env), { env, log }),
+  });
+}
+
+async function start(config: ApiConfig, { env, log }: { env: NodeJS.ProcessEnv; log: Logger }): Promise<Running> {
+  const registry = createMetrics('apiserver');
+  const client = createClient(loadKubeConfig(env), { userAgent: `sandlot-apiserver/${version()}` });
+  const db = await openDatabase({ url: config.databaseUrl, log, maxConnections: config.databaseConnections });
+  const server = await buildApiServer({
+    config,
+    db,
+    client,
+    clock: systemClock,
+    log,
+    registry,
+    webRoot: join(packageRoot(), 'dist', 'web'),
+  });
+  await server.start();
+  let draining = false;
+  const ready = () => (draining ? ['draining'] : server.notReady());
+  const health = await startHealth({ ...config.health, registry, ready });
+  await server.app.listen({ host: config.host, port: config.port });
+  const { port } = server.app.server.address() as AddressInfo;
+  log.info({ host: config.host, port, healthPort: health.port }, 'API server listens');
+  return {
+    announce: { port, healthPort: health.port },
+    async drain() {
+      draining = true;
+      // Starts in progress end their streams; whoever is next goes on with them.
+      await server.stop();
+      await server.app.close();
+    },
+    async close() {
+      await health.close();
+      await db.close();
+      await client.close();
+    },
+  };
+}

@@ -1,0 +1,101 @@
+/** What the API server answers by asking the sandbox. */
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { conversationDashed } from '../../contracts/names.js';
+import { AgentError, type AgentAnswer, type AgentEndpoint } from '../agent/http.js';
+import { findConversation, runningAgent } from '../conversations/find.js';
+import type { Conversation } from '../db/generated/client.js';
+import type { OwnedDb } from '../db/owned.js';
+import type { Deps } from '../deps.js';
+import { ApiError } from '../http/errors.js';
+import { hexId, parse } from '../http/validate.js';
+import { statusOf, slotOf } from '../sandboxes/status.js';
+import { workHostsSkill } from '../start/payload.js';
+
+interface Path {
+  Params: { id: string };
+}
+const path = z.string().min(1).max(4000);
+const gitQuery = z.object({ path, ref: z.string().max(500).optional() });
+const fileQuery = z.object({ file_path: path.optional() });
+const GIT_PAUSED = 'Sandbox is paused; resume it before reading git state.';
+const MAX_FILE = 10 * 1024 * 1024;
+
+export function insideRoutes(app: FastifyInstance, deps: Deps): void {
+  const git = (what: 'changes' | 'diff') =>
+    app.get<Path>(`/app-conversations/:id/git/${what}`, async ({ params, query, owned }) => {
+      const conversation = await findConversation(owned, params.id);
+      const wanted = parse(gitQuery, query, 'query');
+      const agent = runningAgent(deps, conversation, GIT_PAUSED);
+      const search = new URLSearchParams({
+        path: wanted.path,
+        ...(wanted.ref === undefined ? {} : { ref: wanted.ref }),
+      });
+      const body = await askAgent(deps, agent, `/api/git/${what}?${search.toString()}`);
+      return body;
+    });
+  git('changes');
+  git('diff');
+
+  app.get<Path>('/app-conversations/:id/skills', async ({ params, owned }) => {
+    const conversation = await findOr404(owned, params.id);
+    const sandbox = deps.directory.get(conversation.sandboxId);
+    const slot = sandbox === undefined || statusOf(sandbox) !== 'RUNNING' ? undefined : slotOf(sandbox);
+    if (slot === undefined) return { skills: [] };
+    const { name, content } = workHostsSkill(deps.config.gateway, slot);
+    return { skills: [{ name, type: 'repo', content, triggers: [] }] };
+  });
+
+  app.get<Path>('/app-conversations/:id/hooks', async ({ params, owned }) => {
+    await findOr404(owned, params.id);
+    return { hooks: [] };
+  });
+
+  /** The content of a file as a JSON string; empty whatever goes wrong, as recorded: the caller only looks whether there is a plan. */
+  app.get<Path>('/app-conversations/:id/file', async ({ params, query, owned }, reply) => {
+    const { file_path } = parse(fileQuery, query, 'query');
+    const text = await readFile(deps, owned, { id: params.id, file: file_path }).catch(() => '');
+    return reply.type('application/json').send(JSON.stringify(text));
+  });
+}
+
+async function readFile(deps: Deps, owned: OwnedDb, wanted: { id: string; file: string | undefined }): Promise<string> {
+  const conversation = await findConversation(owned, wanted.id);
+  const file = wanted.file ?? `${conversation.workingDir}/PLAN.md`;
+  const agent = runningAgent(deps, conversation);
+  const answer = await deps.agents.send(agent, {
+    path: `/api/file/download?path=${encodeURIComponent(file)}`,
+    maxBytes: MAX_FILE,
+  });
+  return answer.status === 200 ? answer.bytes.toString('utf8') : '';
+}
+
+/** JSON of the agent server, passed on; its troubles become 502, without its address. */
+async function askAgent({ agents }: Deps, agent: AgentEndpoint, where: string): Promise<unknown> {
+  let answer: AgentAnswer;
+  try {
+    answer = await agents.send(agent, { path: where });
+  } catch (cause) {
+    throw new ApiError('agent_failed', {
+      cause,
+      ...(cause instanceof AgentError ? { text: `The sandbox runs, but ${cause.message}.` } : {}),
+    });
+  }
+  if (answer.status !== 200) throw new ApiError('agent_failed', { text: `Agent server error: ${answer.status}` });
+  try {
+    return JSON.parse(answer.bytes.toString('utf8'));
+  } catch (cause) {
+    throw new ApiError('agent_failed', { cause });
+  }
+}
+
+/** These two routes say `error`, the others `detail`. */
+async function findOr404(owned: OwnedDb, id: string): Promise<Conversation> {
+  const hex = hexId(id);
+  const row = hex === undefined ? null : await owned.conversation.findUnique({ where: { id: hex } });
+  if (row === null)
+    throw new ApiError('conversation_missing', {
+      text: `Conversation ${hex === undefined ? id.slice(0, 100) : conversationDashed(hex)} not found`,
+    });
+  return row;
+}

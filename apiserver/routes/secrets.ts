@@ -1,0 +1,113 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import type { Deps } from '../deps.js';
+import { ApiError } from '../http/errors.js';
+import { pageOf, readCursor } from '../http/page.js';
+import { limit, pageId, parse } from '../http/validate.js';
+import { MAX_SECRETS, secretPlace, tokenPlace } from '../settings/secrets.js';
+import { providerSchema } from '../start/request.js';
+
+const name = z
+  .string()
+  .max(200)
+  .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "String should match pattern '^[A-Za-z_][A-Za-z0-9_]*$'");
+const description = z.string().max(2000).nullish();
+const searchQuery = z.object({ name__contains: z.string().max(200).optional(), page_id: pageId, limit: limit() });
+const createBody = z.object({ name, value: z.string().max(100_000), description });
+const changeBody = z.object({ name, description });
+const host = z
+  .string()
+  .max(253)
+  .regex(/^[a-z0-9.-]+(:[0-9]{1,5})?$/i)
+  .nullish();
+const providersBody = z.object({
+  provider_tokens: z
+    .partialRecord(
+      providerSchema,
+      z.object({ token: z.string().max(10_000).nullish(), user_id: z.string().nullish(), host }),
+    )
+    .default({}),
+});
+
+interface Path {
+  Params: { id: string };
+}
+
+export function secretRoutes(app: FastifyInstance, { box }: Deps): void {
+  app.get('/secrets/search', async ({ query, owned }) => {
+    const { limit: size, page_id, name__contains } = parse(searchQuery, query, 'query');
+    const [after] = readCursor(page_id, 1) ?? [];
+    const rows = await owned.secret.findMany({
+      where: {
+        name: {
+          ...(name__contains === undefined ? {} : { contains: name__contains }),
+          ...(after === undefined ? {} : { gt: after }),
+        },
+      },
+      orderBy: { name: 'asc' },
+      select: { name: true, description: true },
+      take: size + 1,
+    });
+    return pageOf(rows, size, (row) => [row.name]);
+  });
+
+  // A name that is there is overwritten, and keeps its description when none is sent, as recorded.
+  app.post('/secrets', async ({ body, owned, user }, reply) => {
+    const wanted = parse(createBody, body ?? {}, 'body');
+    const ownerId = user.id;
+    if ((await owned.secret.count()) >= MAX_SECRETS)
+      throw new ApiError('bad_secret', { text: `No more than ${MAX_SECRETS} secrets.` });
+    const value = box.seal(wanted.value, secretPlace(ownerId, wanted.name));
+    await owned.secret.upsert({
+      where: { ownerId_name: { ownerId, name: wanted.name } },
+      create: { ownerId, name: wanted.name, value, description: wanted.description ?? null },
+      update: { value, ...(wanted.description == null ? {} : { description: wanted.description }) },
+    });
+    return reply.status(201).send({ message: 'Secret created successfully' });
+  });
+
+  app.put<Path>('/secrets/:id', async ({ params, body, owned, user }) => {
+    const wanted = parse(changeBody, body ?? {}, 'body');
+    const row = await owned.secret.findFirst({ where: { name: params.id } });
+    if (row === null) throw new ApiError('secret_not_found');
+    const renamed = wanted.name !== row.name;
+    if (renamed && (await owned.secret.count({ where: { name: wanted.name } })) > 0)
+      throw new ApiError('bad_secret', { text: `Secret ${wanted.name} already exists` });
+    // The value is sealed to its name.
+    const value = renamed
+      ? box.seal(box.open(row.value, secretPlace(user.id, row.name)), secretPlace(user.id, wanted.name))
+      : row.value;
+    await owned.secret.updateMany({
+      where: { name: row.name },
+      data: { name: wanted.name, value, description: wanted.description ?? null },
+    });
+    return { message: 'Secret updated successfully' };
+  });
+
+  app.delete<Path>('/secrets/:id', async ({ params, owned }) => {
+    const { count } = await owned.secret.deleteMany({ where: { name: params.id } });
+    if (count === 0) throw new ApiError('secret_not_found');
+    return { message: 'Secret deleted successfully' };
+  });
+
+  /** Stored for cloning; asked of no provider. */
+  app.post('/secrets/git-providers', async ({ body, owned, user }) => {
+    const { provider_tokens } = parse(providersBody, body ?? {}, 'body');
+    for (const [provider, entry] of Object.entries(provider_tokens)) {
+      if (entry?.token == null || entry.token === '') continue;
+      const token = box.seal(entry.token, tokenPlace(user.id, provider));
+      const data = { token, host: entry.host ?? null };
+      await owned.providerToken.upsert({
+        where: { ownerId_provider: { ownerId: user.id, provider } },
+        create: { ownerId: user.id, provider, ...data },
+        update: data,
+      });
+    }
+    return { message: 'Git providers stored' };
+  });
+
+  app.delete('/secrets/git-providers', async ({ owned }) => {
+    await owned.providerToken.deleteMany({});
+    return { message: 'Unset Git provider tokens' };
+  });
+}

@@ -1,0 +1,99 @@
+/** The writes to Sandboxes: create, run state, delete. Each is safe to repeat. */
+import { randomUUID } from 'node:crypto';
+import { KubeError, type KubeClient } from '../../kube/client.js';
+import { LABEL } from '../../contracts/labels.js';
+import { conversationHex, ownerLabel } from '../../contracts/names.js';
+import { SANDBOX, type Sandbox } from '../../contracts/resources.js';
+import { ApiError } from '../http/errors.js';
+import type { SandboxDirectory } from './directory.js';
+
+export interface SandboxControl {
+  /** Makes the Sandbox, or answers the one that is there when it has the same owner. Throws ApiError. */
+  create(wanted: {
+    id: string;
+    owner: string;
+    conversationId?: string;
+    template?: string | undefined;
+  }): Promise<Sandbox>;
+  /** Throws ApiError `not_found` when it is gone. */
+  setRunState(id: string, runState: 'Running' | 'Paused'): Promise<Sandbox>;
+  /** Resolves when the cluster accepted it, also when there was none. */
+  remove(id: string): Promise<void>;
+}
+
+export const newSandboxId = (): string => conversationHex(randomUUID());
+
+export interface ControlOptions {
+  client: Pick<KubeClient, 'create' | 'get' | 'patch' | 'delete'>;
+  namespace: string;
+  directory: SandboxDirectory;
+}
+
+const TIMEOUT_MS = 10_000;
+
+export function createControl({ client, namespace, directory }: ControlOptions): SandboxControl {
+  const ref = (name: string) => ({ namespace, name });
+  const learned = (sandbox: Sandbox): Sandbox => {
+    directory.learn(sandbox);
+    return sandbox;
+  };
+  return {
+    async create({ id, owner, conversationId, template }) {
+      const labels = {
+        [LABEL.owner]: ownerLabel(owner),
+        ...(conversationId === undefined ? {} : { [LABEL.conversation]: conversationId }),
+      };
+      const wanted: Sandbox = {
+        metadata: { ...ref(id), labels },
+        spec: { owner, runState: 'Running', ...(template === undefined ? {} : { template }) },
+      };
+      try {
+        return learned(await client.create<Sandbox>(SANDBOX, wanted, { timeoutMs: TIMEOUT_MS }));
+      } catch (error) {
+        if (!(error instanceof KubeError) || error.reason !== 'AlreadyExists') throw outage(error);
+        // An earlier attempt of ours made it; anyone else's must not be taken over.
+        const there = await client.get<Sandbox>(SANDBOX, ref(id), { timeoutMs: TIMEOUT_MS }).catch((cause: unknown) => {
+          throw outage(cause);
+        });
+        if (there.spec.owner !== owner || there.metadata.deletionTimestamp !== undefined)
+          throw new ApiError('start_conflict', { cause: error });
+        return learned(there);
+      }
+    },
+    async setRunState(id, runState) {
+      try {
+        return learned(
+          await client.patch<Sandbox>(
+            SANDBOX,
+            ref(id),
+            { spec: { runState } },
+            { type: 'merge', timeoutMs: TIMEOUT_MS },
+          ),
+        );
+      } catch (error) {
+        throw outage(error);
+      }
+    },
+    async remove(id) {
+      try {
+        await client.delete(SANDBOX, ref(id), { timeoutMs: TIMEOUT_MS });
+      } catch (error) {
+        if (!(error instanceof KubeError) || error.code !== 404) throw outage(error);
+        directory.forget(id);
+      }
+    },
+  };
+}
+
+/** What a user may know of a failed call to the cluster: that it is gone, refused, or that the cluster is in trouble. */
+function outage(error: unknown): ApiError {
+  if (error instanceof KubeError && error.code === 404) return new ApiError('not_found', { cause: error });
+  if (error instanceof KubeError && (error.code === 422 || error.code === 403 || error.code === 400)) {
+    const causes = error.details?.causes?.map((cause) => cause.message ?? '').join('; ');
+    return new ApiError('sandbox_failed', {
+      text: `The cluster refused the sandbox: ${causes === undefined || causes === '' ? error.reason : causes}`,
+      cause: error,
+    });
+  }
+  return new ApiError('cluster_unavailable', { cause: error });
+}

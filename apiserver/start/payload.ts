@@ -1,0 +1,104 @@
+/** What the agent server is told to start: settings, model, skills, secrets, first message. Pure. */
+import { conversationDashed } from '../../contracts/names.js';
+import { sandboxUrl, type GatewayAddress } from '../../contracts/urls.js';
+import { llmOf, settingOf, type StoredSettings } from '../settings/model.js';
+import { DEFAULT_MODEL } from '../settings/fields.js';
+import type { StartRequest } from './request.js';
+
+type Doc = Record<string, unknown>;
+
+export interface PayloadInput {
+  conversationId: string;
+  workingDir: string;
+  ownerId: string;
+  request: StartRequest;
+  settings: StoredSettings;
+  /** By name, in the clear. */
+  secrets: Record<string, { value: string; description?: string | null }>;
+  slot: string;
+  gateway: GatewayAddress;
+}
+
+export function conversationPayload(input: PayloadInput): Doc {
+  const { request, settings, conversationId } = input;
+  return {
+    conversation_id: conversationDashed(conversationId),
+    user_id: input.ownerId,
+    agent: agentPayload(input),
+    workspace: { kind: 'LocalWorkspace', working_dir: input.workingDir },
+    ...(request.initial_message === null ? {} : { initial_message: request.initial_message }),
+    confirmation_policy: {
+      kind: settingOf(settings.conversation, 'confirmation_mode') === true ? 'AlwaysConfirm' : 'NeverConfirm',
+    },
+    security_analyzer:
+      settingOf(settings.conversation, 'security_analyzer') === 'llm' ? { kind: 'LLMSecurityAnalyzer' } : null,
+    max_iterations: settingOf(settings.conversation, 'max_iterations'),
+    stuck_detection: true,
+    autotitle: request.title === null,
+    secrets: Object.fromEntries(
+      Object.entries(input.secrets).map(([name, { value, description }]) => [
+        name,
+        { kind: 'StaticSecret', value, ...(description == null ? {} : { description }) },
+      ]),
+    ),
+    tags: {},
+  };
+}
+
+function agentPayload({ request, settings, slot, gateway }: PayloadInput): Doc {
+  const agent = settings.agent;
+  const llm = llmPayload(settings, request.llm_model);
+  return {
+    kind: 'Agent',
+    llm: { ...llm, usage_id: 'agent' },
+    tools: toolsOf(settingOf(agent, 'tools')),
+    mcp_config: settingOf(agent, 'mcp_config'),
+    include_default_tools: ['FinishTool', 'ThinkTool'],
+    agent_context: {
+      skills: [workHostsSkill(gateway, slot)],
+      system_message_suffix: request.system_message_suffix,
+    },
+    condenser: condenserOf(settings, llm),
+    tool_concurrency_limit: settingOf(agent, 'tool_concurrency_limit'),
+  };
+}
+
+/** The model's settings with its key, nulls left out; of an active profile when the request names that model. */
+export function llmPayload(settings: StoredSettings, override: string | null): Doc {
+  const profile = override === null ? undefined : settings.profiles[override];
+  const { is_subscription: _derived, ...llm } = llmOf(profile ?? settings.agent, { secrets: true });
+  const named = override === null || profile !== undefined ? llm : { ...llm, model: override };
+  return Object.fromEntries(Object.entries(named).filter(([, value]) => value !== null));
+}
+
+/** The model that a conversation is said to use. */
+export function modelOf(settings: StoredSettings, override: string | null): string {
+  return String(llmPayload(settings, override).model ?? DEFAULT_MODEL);
+}
+
+function toolsOf(value: unknown): unknown {
+  return Array.isArray(value)
+    ? value
+    : ['terminal', 'file_editor', 'task_tracker'].map((name) => ({ name, params: {} }));
+}
+
+function condenserOf(settings: StoredSettings, llm: Doc): Doc | null {
+  const of = (key: string) => settingOf(settings.agent, `condenser.${key}`);
+  if (of('enabled') !== true || of('condenser_kind') !== 'llm_summarizing' || llm.model === DEFAULT_MODEL) return null;
+  return {
+    kind: 'LLMSummarizingCondenser',
+    llm: { ...llm, usage_id: 'condenser' },
+    max_size: of('max_size'),
+    keep_first: of('keep_first'),
+  };
+}
+
+/** Tells the agent on which ports users see the apps that it starts. */
+export function workHostsSkill(gateway: GatewayAddress, slot: string): Doc {
+  const line = (port: 'worker-1' | 'worker-2', variable: string) =>
+    `* ${sandboxUrl(gateway, slot, port)} (port $${variable})`;
+  return {
+    name: 'work_hosts',
+    content: `Web applications that you start can be opened by the user under these addresses. Bind 0.0.0.0 and the port in the named environment variable:\n${line('worker-1', 'WORKER_1')}\n${line('worker-2', 'WORKER_2')}`,
+  };
+}

@@ -1,0 +1,72 @@
+/** The shell commands that prepare a workspace. Pure. */
+import { quote } from '../agent/bash.js';
+
+export const PROJECT_ROOT = '/workspace/project';
+
+/** Where the conversation's agent works. Two conversations of one sandbox never share a folder. */
+export function workingDirOf(conversationId: string, repository: string | null): string {
+  const base = `${PROJECT_ROOT}/${conversationId}`;
+  return repository === null ? base : `${base}/${repository.split('/').at(-1)}`;
+}
+
+export interface Workspace {
+  dir: string;
+  /** Full URL, without credentials; null: an empty repository. */
+  cloneUrl: string | null;
+  /** The user's token for that host: given to git for this one command, never written to the clone's configuration. */
+  token: string | null;
+  branch: string | null;
+  fullClone: boolean;
+  userName: string | null;
+  userEmail: string | null;
+}
+
+/** Makes the folder and its repository. Safe to repeat: an existing clone is kept. */
+export function prepareCommand(workspace: Workspace): string {
+  const { dir, cloneUrl, branch } = workspace;
+  const lines = [`set -e`, `mkdir -p ${quote(dir)}`, `cd ${quote(dir)}`];
+  if (cloneUrl === null) {
+    lines.push(`[ -e .git ] || git init -q`);
+  } else {
+    const depth = workspace.fullClone ? '' : '--depth 1 ';
+    const at = branch === null ? '' : `--branch ${quote(branch)} `;
+    const login =
+      workspace.token === null
+        ? ''
+        : `-c credential.helper=${quote(`!f() { echo username=oauth2; echo password=${workspace.token}; }; f`)} `;
+    // Half a clone of an interrupted attempt is thrown away.
+    lines.push(
+      `export GIT_TERMINAL_PROMPT=0`,
+      `[ -e .git/sandlot-cloned ] || { find . -mindepth 1 -delete; git ${login}clone -q ${depth}${at}${quote(cloneUrl)} .; touch .git/sandlot-cloned; }`,
+    );
+  }
+  if (workspace.userName !== null) lines.push(`git config user.name ${quote(workspace.userName)}`);
+  if (workspace.userEmail !== null) lines.push(`git config user.email ${quote(workspace.userEmail)}`);
+  lines.push(
+    `if [ -f .openhands/setup.sh ]; then echo SANDLOT_HAS_SETUP; fi`,
+    `if [ -f .openhands/pre-commit.sh ]; then echo SANDLOT_HAS_HOOK; fi`,
+  );
+  return lines.join('\n');
+}
+
+/** What the preparation found in the repository. */
+export function foundIn(output: string): { setup: boolean; hook: boolean } {
+  return { setup: output.includes('SANDLOT_HAS_SETUP'), hook: output.includes('SANDLOT_HAS_HOOK') };
+}
+
+/** Runs the repository's own setup once, however often the start is resumed. */
+export const SETUP_COMMAND = `[ -e .git/sandlot-set-up ] || { chmod +x .openhands/setup.sh && . ./.openhands/setup.sh && touch .git/sandlot-set-up; }`;
+export const HOOK_COMMAND = `mkdir -p .git/hooks && cp .openhands/pre-commit.sh .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit`;
+
+const HOSTS: Record<string, string> = {
+  github: 'github.com',
+  gitlab: 'gitlab.com',
+  bitbucket: 'bitbucket.org',
+  forgejo: 'codeberg.org',
+  azure_devops: 'dev.azure.com',
+};
+
+/** `https://github.com/owner/name.git`; another host where the user named one for the provider. */
+export function cloneUrlOf(repository: string, provider: string | null, host: string | null): string {
+  return `https://${host ?? HOSTS[provider ?? 'github'] ?? 'github.com'}/${repository}.git`;
+}

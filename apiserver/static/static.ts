@@ -1,0 +1,73 @@
+/** The web UI: files of the build, index.html for every other path, cache headers as the recorded server has them, and a CSP. */
+import { existsSync } from 'node:fs';
+import fastifyStatic from '@fastify/static';
+import type { FastifyInstance } from 'fastify';
+import type { GatewayAddress } from '../../contracts/urls.js';
+import type { Deps } from '../deps.js';
+import { ApiError } from '../http/errors.js';
+
+const NO_STORE = {
+  'cache-control': 'no-cache, no-store, must-revalidate, max-age=0',
+  pragma: 'no-cache',
+  expires: '0',
+};
+/** Names of assets change with their content. */
+const IMMUTABLE = 'public, max-age=2592000, immutable';
+
+export async function staticRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
+  const root = deps.webRoot;
+  const built = root !== undefined && existsSync(`${root}/index.html`);
+  const policy = contentSecurityPolicy(deps.config.gateway);
+  app.addHook('onSend', (request, reply, payload, done) => {
+    if (!request.url.startsWith('/assets/') && !reply.hasHeader('cache-control')) reply.headers(NO_STORE);
+    reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'same-origin');
+    if (String(reply.getHeader('content-type') ?? '').startsWith('text/html'))
+      reply.header('content-security-policy', policy).header('x-frame-options', 'DENY');
+    done(null, payload);
+  });
+  if (built) {
+    await app.register(fastifyStatic, {
+      root,
+      wildcard: false,
+      index: false,
+      cacheControl: false,
+      setHeaders: (response, path) => {
+        if (path.includes('/assets/')) response.header('cache-control', IMMUTABLE);
+      },
+    });
+  }
+  app.setNotFoundHandler((request, reply) => {
+    if (request.method !== 'GET' && request.method !== 'HEAD') throw new ApiError('method_not_allowed');
+    if (request.url.startsWith('/api/')) throw new ApiError('not_found');
+    if (!built)
+      return reply
+        .type('text/html; charset=utf-8')
+        .send(
+          '<!doctype html><title>Sandlot</title><p>The API runs. The web UI is not built: <code>npm run build</code>.',
+        );
+    return reply.type('text/html; charset=utf-8').sendFile('index.html');
+  });
+}
+
+/** Scripts of our own only; connections and frames to the gateway's site beside it. */
+export function contentSecurityPolicy({ form, protocol, domain }: GatewayAddress): string {
+  // The sibling form puts the sandbox before the domain's first label, where a wildcard cannot stand.
+  const hosts =
+    form === 'path' ? domain : form === 'host' ? `*.${domain}` : `*.${domain.slice(domain.indexOf('.') + 1)}`;
+  const http = `${protocol}://${hosts}`;
+  const socket = `${protocol === 'https' ? 'wss' : 'ws'}://${hosts}`;
+  return [
+    `default-src 'self'`,
+    `script-src 'self'`,
+    `style-src 'self' 'unsafe-inline'`,
+    `img-src 'self' data: blob: https:`,
+    `font-src 'self' data:`,
+    `connect-src 'self' ${http} ${socket}`,
+    `frame-src 'self' ${http}`,
+    `worker-src 'self' blob:`,
+    `object-src 'none'`,
+    `base-uri 'self'`,
+    `form-action 'self'`,
+    `frame-ancestors 'none'`,
+  ].join('; ');
+}
