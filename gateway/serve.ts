@@ -104,8 +104,8 @@ function hasBareLineFeed(bytes: Buffer, from: number): boolean {
 }
 
 function carryOut(connection: Connection, head: RequestHead, decision: Decision): void {
-  // A body that nobody reads cannot be skipped safely: the connection ends with the answer.
-  const keepAlive = head.keepAlive && !head.chunked && (head.length ?? 0) === 0;
+  // What follows a body that nobody read, or a refused handshake, must not be taken for a request: the connection ends.
+  const keepAlive = head.keepAlive && !head.websocket && !head.chunked && (head.length ?? 0) === 0;
   switch (decision.do) {
     case 'forward':
       return startExchange(connection, decision.forward);
