@@ -1,5 +1,5 @@
 /**
- * Sockets: `/sockets/events/{id}`, `/sockets/session/{id}`, `/sockets/bash-events`. A key comes in the query, in a header,
+ * Sockets: `/sockets/events/{id}`, `/sockets/session/{id}`, `/sockets/terminal/{id}`, `/sockets/bash-events`. A key comes in the query, in a header,
  * or in the first frame. What is wrong before the handshake is an HTTP 403; after it, a close code.
  */
 import type { IncomingMessage, Server } from 'node:http';
@@ -12,6 +12,7 @@ import { parseUuid } from '../http/uuid.js';
 import { serveBash } from './bash.js';
 import { serveEvents } from './events.js';
 import { serveSession } from './session.js';
+import { serveTerminal } from './terminal.js';
 
 export interface Resend {
   /** Undefined: live events only. */
@@ -23,6 +24,7 @@ export interface Resend {
 type Target =
   | { kind: 'events'; conversationId: string; resend: Resend }
   | { kind: 'session'; conversationId: string; afterSeq: number | undefined }
+  | { kind: 'terminal'; conversationId: string }
   | { kind: 'bash'; resend: Resend };
 
 const AUTH_MS = 10_000;
@@ -87,6 +89,7 @@ function targetOf(url: URL): Target | undefined {
   const conversationId = parseUuid(id ?? '');
   if (conversationId === undefined) return undefined;
   if (kind === 'events') return { kind, conversationId, resend };
+  if (kind === 'terminal') return { kind, conversationId };
   if (kind !== 'session') return undefined;
   const after = url.searchParams.get('after_seq');
   if (after !== null && !/^-?\d{1,15}$/.test(after)) return undefined;
@@ -134,7 +137,9 @@ function serve(context: Context, socket: WebSocket, target: Target): void {
       ? serveBash(context, socket, target.resend)
       : target.kind === 'events'
         ? serveEvents(context, socket, target)
-        : serveSession(context, socket, target);
+        : target.kind === 'terminal'
+          ? serveTerminal(context, socket, target.conversationId)
+          : serveSession(context, socket, target);
   work.catch((error: unknown) => {
     context.log.error({ err: error }, 'a socket failed');
     socket.close(1011, 'Internal error');
