@@ -82,11 +82,15 @@ export interface AgentConversation {
   activateSkills(names: string[]): Promise<void>;
 
   /**
-   * Runs `work` while nobody else writes to the conversation: a message or PauseEvent that arrives meanwhile is stored
-   * after it. Take it around the execution of tools together with their observations, never around a model call.
-   * Not re-entrant. `append` inside `work` works as always.
+   * Runs `work` while nobody else writes to the conversation. Short: never around a model call or a tool. Not
+   * re-entrant. `append` inside `work` works as always.
    */
   exclusive<T>(work: () => Promise<T>): Promise<T>;
+  /**
+   * Runs tools with their observations: a PauseEvent that is asked for meanwhile is stored after them. Messages are
+   * not held up. `exclusive` may be taken inside, never the other way round.
+   */
+  whileTools<T>(work: () => Promise<T>): Promise<T>;
   /** Environment for processes of this conversation (already without the server's own OH_* and keys). */
   commandEnvironment(): Record<string, string>;
 }

@@ -82,7 +82,7 @@ function actionEvent(
   };
 }
 
-/** Writes the actions of an answer. Gives back those that can be run, in order. Called inside `exclusive`. */
+/** Writes the actions of an answer. Gives back those that can be run, in order. Called inside `whileTools`. */
 export async function appendActions(worker: Worker, response: LlmResponse): Promise<ActionEvent[]> {
   const { conversation } = worker;
   const analyzed = conversation.settings().securityAnalyzer !== null;
@@ -177,7 +177,7 @@ export function batchesOf<T>(actions: T[], options: { limit: number; parallel: (
   return batches;
 }
 
-/** Runs actions in their order; what follows an interrupt or a finish is not run, and says so. Called inside `exclusive`. */
+/** Runs actions in their order; what follows an interrupt or a finish is not run, and says so. Called inside `whileTools`. */
 export async function executeActions(worker: Worker, actions: ActionEvent[], signal: AbortSignal): Promise<Executed> {
   const limit = Math.max(1, worker.conversation.settings().agent.tool_concurrency_limit);
   const parallel = (event: ActionEvent): boolean =>

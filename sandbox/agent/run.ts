@@ -53,7 +53,7 @@ export async function runLoop(worker: Worker, signals: RunSignals): Promise<RunE
 
 /** Actions that waited for the user's word. */
 async function executePending(worker: Worker, signals: RunSignals): Promise<StepEnd> {
-  return worker.conversation.exclusive(async () => {
+  return worker.conversation.whileTools(async () => {
     const view = await worker.view.refresh();
     const waiting = openCalls(view.events).filter((event) => event.action != null);
     if (waiting.length === 0) return 'again';
@@ -89,7 +89,7 @@ async function step(worker: Worker, signals: RunSignals): Promise<StepEnd> {
   }
   await logCompletion(worker, agent.llm, response);
   if (signals.interrupt.aborted) return 'interrupted';
-  return conversation.exclusive(async () => {
+  return conversation.whileTools(async () => {
     const end = await act(worker, response, signals);
     return end === 'finished' && (await spokenSince(worker, seen)) ? 'again' : end;
   });

@@ -95,6 +95,7 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
   const { record, dataDir, workspaceDir, clock, log } = options;
   const stamp = createStamper(() => clock.now());
   const exclusive = createMutex();
+  const whileTools = createMutex();
   const writeTurn = createMutex();
   const transients = new Set<TransientListener>();
   const secrets = createSecrets(() => record.secrets);
@@ -191,6 +192,7 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
     clock,
     secrets,
     exclusive,
+    whileTools,
     append,
     update,
     commandEnvironment: options.environment,

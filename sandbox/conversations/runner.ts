@@ -52,8 +52,15 @@ interface CurrentRun {
   pause: AbortController;
   interrupt: AbortController;
   stopped?: 'paused' | 'silent';
+  /** The last message that wants an answer and came while the run went on. */
+  spoken?: string;
+  /** That message came too late for this run: another one answers it. */
+  again?: boolean;
   done: Promise<void>;
 }
+
+/** A pause answers at the latest after this; its event follows when the tools that run are done. */
+const PAUSE_WAIT_MS = 2000;
 
 export function createRunner(options: RunnerOptions): Runner {
   const { conversation, slots } = options;
@@ -83,7 +90,9 @@ export function createRunner(options: RunnerOptions): Runner {
       .finally(() => {
         release();
         if (current === run) current = undefined;
-      });
+      })
+      .then(() => (run.again === true && current === undefined ? start() : undefined))
+      .catch((error: unknown) => conversation.log.error({ err: error }, 'a message was not answered'));
   };
 
   const work = async (run: CurrentRun) => {
@@ -104,8 +113,8 @@ export function createRunner(options: RunnerOptions): Runner {
         .catch(() => undefined);
       end = 'error';
     }
-    // The lock lets a PauseEvent that waits for a tool come before the status.
-    await conversation.exclusive(() => settle(run, end));
+    // A PauseEvent that waits for a tool comes before the status.
+    await conversation.whileTools(() => conversation.exclusive(() => settle(run, end)));
   };
 
   const settle = async (run: CurrentRun, end: RunEnd) => {
@@ -113,8 +122,16 @@ export function createRunner(options: RunnerOptions): Runner {
     if (end === 'interrupted' && run.stopped === undefined) await conversation.append({ kind: 'InterruptEvent' });
     // A message that arrives from here on starts a run of its own.
     current = undefined;
-    await conversation.setStatus(end === 'interrupted' ? 'paused' : end);
+    run.again = end === 'finished' && (await unanswered(run));
+    await conversation.setStatus(run.again ? 'idle' : end === 'interrupted' ? 'paused' : end);
     conversation.publishState();
+  };
+
+  /** Whether the last message came after the agent's last look at the conversation. */
+  const unanswered = async (run: CurrentRun): Promise<boolean> => {
+    if (run.spoken === undefined) return false;
+    const after = await conversation.historyAfter(run.spoken);
+    return after?.every((event) => event.source !== 'agent') ?? false;
   };
 
   const pauseIdle = () =>
@@ -134,7 +151,8 @@ export function createRunner(options: RunnerOptions): Runner {
       const runtime = await options.runtime();
       await conversation.exclusive(async () => {
         if (conversation.status() === 'finished') await conversation.setStatus('idle');
-        await runtime.receiveMessage(conversation, message, how.sender);
+        const id = await runtime.receiveMessage(conversation, message, how.sender);
+        if (how.run && current !== undefined) current.spoken = id;
       });
       if (how.run && current === undefined) await start();
     },
@@ -143,9 +161,15 @@ export function createRunner(options: RunnerOptions): Runner {
       if (run === undefined) await pauseIdle();
       else if (!run.pause.signal.aborted) {
         run.pause.abort();
-        await conversation.exclusive(async () => {
-          if (current === run) await conversation.append({ kind: 'PauseEvent' });
-        });
+        const told = conversation.whileTools(() =>
+          conversation.exclusive(async () => {
+            if (current === run) await conversation.append({ kind: 'PauseEvent' });
+          }),
+        );
+        const enough = new AbortController();
+        await Promise.race([told, conversation.clock.sleep(PAUSE_WAIT_MS, enough.signal).catch(() => undefined)]);
+        enough.abort();
+        told.catch((error: unknown) => conversation.log.error({ err: error }, 'the pause could not be noted'));
       }
       options.notify();
     },
@@ -158,6 +182,7 @@ export function createRunner(options: RunnerOptions): Runner {
       if (accept) return start();
       const runtime = await options.runtime();
       await conversation.exclusive(async () => {
+        if (current !== undefined) return;
         await runtime.rejectPending(conversation, reason);
         if (conversation.status() === 'waiting_for_confirmation') await conversation.setStatus('idle');
       });

@@ -150,6 +150,7 @@ export function testConversation(options: TestOptions): TestConversation {
       turn = done.catch(() => undefined);
       return done;
     },
+    whileTools: (work) => work(),
     commandEnvironment: () => ({
       PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`,
       HOME: dir,
