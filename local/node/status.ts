@@ -67,10 +67,18 @@ export function podStatus(pod: Pod, snapshot: PodSnapshot, now: number): PodStat
     ...(ip === undefined ? {} : { podIP: ip, podIPs: [{ ip }] }),
     startTime: pod.status?.startTime ?? rfc3339(snapshot.startedAt),
     qosClass: qosClass(pod),
-    ...(snapshot.init.length === 0 ? {} : { initContainerStatuses: snapshot.init.map(statusOf) }),
+    ...(snapshot.init.length === 0
+      ? {}
+      : {
+          initContainerStatuses: snapshot.init.map((facts) =>
+            statusOf({ ...facts, ready: facts.ready || succeeded(facts) }),
+          ),
+        }),
     containerStatuses: snapshot.containers.map(statusOf),
   };
 }
+
+const succeeded = ({ state }: ContainerFacts): boolean => state.type === 'terminated' && state.exitCode === 0;
 
 function statusOf(facts: ContainerFacts): ContainerStatus {
   return {
@@ -109,8 +117,8 @@ function terminatedOf(end: Terminated): NonNullable<ContainerState['terminated']
   };
 }
 
-const initDone = ({ state, started }: ContainerFacts, restartable: boolean): boolean =>
-  restartable ? started : state.type === 'terminated' && state.exitCode === 0;
+const initDone = (facts: ContainerFacts, restartable: boolean): boolean =>
+  restartable ? facts.started : succeeded(facts);
 
 function incompleteInit(pod: Pod, snapshot: PodSnapshot): ContainerFacts[] {
   return snapshot.init.filter(
@@ -129,8 +137,7 @@ export function phaseOf(pod: Pod, snapshot: PodSnapshot): NonNullable<PodStatus[
   if (containers.some(({ state }) => state.type === 'running')) return 'Running';
   const ended = containers.filter(({ state }) => state.type === 'terminated');
   if (policy === 'Always' || ended.length < containers.length) return 'Running';
-  const succeeded = ended.every(({ state }) => state.type === 'terminated' && state.exitCode === 0);
-  if (succeeded) return 'Succeeded';
+  if (ended.every(succeeded)) return 'Succeeded';
   return policy === 'Never' ? 'Failed' : 'Running';
 }
 
