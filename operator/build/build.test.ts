@@ -92,6 +92,8 @@ t.test('the built-in pod, whole', async (t) => {
             { name: 'OH_CONVERSATIONS_PATH', value: '/workspace/conversations' },
             { name: 'OH_BASH_EVENTS_DIR', value: '/workspace/bash_events' },
             { name: 'OH_WEBHOOKS_0_BASE_URL', value: 'http://api:3000/api/v1/webhooks' },
+            { name: 'OH_WEBHOOKS_0_FLUSH_DELAY', value: '1' },
+            { name: 'OH_WEBHOOKS_0_EVENT_BUFFER_SIZE', value: '20' },
             { name: 'OH_ALLOW_CORS_ORIGINS_0', value: 'http://ui:1' },
             { name: 'OH_ALLOW_CORS_ORIGINS_1', value: 'http://ui:2' },
             key('OH_SECRET_KEY'),

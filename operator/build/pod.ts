@@ -126,7 +126,12 @@ function fixedVariables({ shape, installation }: PodOptions): EnvVar[] {
     { name: 'OH_BASH_EVENTS_DIR', value: `${MOUNT}/bash_events` },
     ...(installation.apiUrl === undefined
       ? []
-      : [{ name: 'OH_WEBHOOKS_0_BASE_URL', value: `${installation.apiUrl}/api/v1/webhooks` }]),
+      : [
+          { name: 'OH_WEBHOOKS_0_BASE_URL', value: `${installation.apiUrl}/api/v1/webhooks` },
+          // Its default is 30 s: the stored history would be that far behind, and lost with a killed pod.
+          { name: 'OH_WEBHOOKS_0_FLUSH_DELAY', value: '1' },
+          { name: 'OH_WEBHOOKS_0_EVENT_BUFFER_SIZE', value: '20' },
+        ]),
     ...installation.uiOrigins.map((value, index) => ({ name: `OH_ALLOW_CORS_ORIGINS_${index}`, value })),
   ];
 }
