@@ -1,12 +1,12 @@
 import t from 'tap';
-import { caller, lineRunner, listen, says, startChild, statusOf, until } from './testing/server.js';
+import { caller, folder, lineRunner, listen, says, startChild, statusOf, until } from './testing/server.js';
 
 interface Page {
   items: { id: string; kind: string; error?: string; key?: string; value?: unknown }[];
 }
 
 t.test('kill -9 in a command: nothing acknowledged is lost, the call gets an error, a run goes on', async (t) => {
-  const dir = t.testdir();
+  const dir = folder(t);
   const first = await startChild(dir);
   const call = caller(first.url);
   const made = await call('POST', '/api/conversations', lineRunner({ secrets: { TOKEN: 'hush-hush' } }));
@@ -46,7 +46,7 @@ t.test('kill -9 in a command: nothing acknowledged is lost, the call gets an err
 });
 
 t.test('SIGTERM in a run: the conversation is paused, and the same folder goes on', async (t) => {
-  const dir = t.testdir();
+  const dir = folder(t);
   const first = await startChild(dir);
   const call = caller(first.url);
   const { id } = (await call('POST', '/api/conversations', lineRunner())).body as { id: string };

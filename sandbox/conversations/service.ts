@@ -76,6 +76,12 @@ export function createConversations(options: ConversationsOptions): Conversation
   const secretKeys = () => [options.config().secretKey].filter((key): key is string => key !== null);
   const root = () => options.config().conversationsPath;
   let renewal: NodeJS.Timeout | undefined;
+  // A server whose conversations never ran has no agent to load, nor terminals to close.
+  let runtimeUsed = false;
+  const runtime = () => {
+    runtimeUsed = true;
+    return options.runtime();
+  };
   let closing = false;
 
   const info: Conversations['info'] = (record, how = {}) =>
@@ -101,7 +107,7 @@ export function createConversations(options: ConversationsOptions): Conversation
     });
     const runner = createRunner({
       conversation,
-      runtime: options.runtime,
+      runtime,
       slots,
       notify: () => announce(conversation.record),
     });
@@ -143,7 +149,7 @@ export function createConversations(options: ConversationsOptions): Conversation
     );
     if (size === entry.record.logLength && entry.record.status !== 'running') return;
     const opened = await live(entry.record.id);
-    if (opened?.conversation.status() === 'running') await recoverRun(opened.conversation, await options.runtime());
+    if (opened?.conversation.status() === 'running') await recoverRun(opened.conversation, await runtime());
   };
   const load = async (name: string) => {
     const id = parseUuid(name);
@@ -182,12 +188,6 @@ export function createConversations(options: ConversationsOptions): Conversation
     if (runtimeUsed) await (await options.runtime()).close(opened.conversation);
     await opened.conversation.shut();
   };
-  let runtimeUsed = false;
-  const runtime = () => {
-    runtimeUsed = true;
-    return options.runtime();
-  };
-
   const message: Conversations['message'] = async (target, text, how) => {
     await target.runner.message(text, how);
     autotitle(target);
@@ -294,10 +294,10 @@ export function createConversations(options: ConversationsOptions): Conversation
         await opened?.runner.stop('paused');
       }
       await webhooks.flush(5000);
-      for (const entry of owned) {
-        await drop(entry);
-        await leases.release(entry.folder);
-      }
+      for (const entry of owned)
+        await drop(entry)
+          .then(() => leases.release(entry.folder))
+          .catch((error: unknown) => log.error({ err: error, conversation: entry.record.id }, 'could not close'));
     },
   };
 }

@@ -15,6 +15,7 @@ export interface LogLine {
 
 const HEAD = 11;
 const NEWLINE = 10;
+const SPACE = 32;
 
 export function encodeLine(type: LineType, json: string): Buffer {
   const body = Buffer.from(`${type} ${json}`);
@@ -27,7 +28,7 @@ export const JSON_AT = HEAD;
 
 /** One line without its line end; undefined when it is damaged. */
 export function decodeLine(line: Buffer, offset: number): LogLine | undefined {
-  if (line.length < HEAD) return undefined;
+  if (line.length < HEAD || line[8] !== SPACE) return undefined;
   const body = line.subarray(9);
   if (line.toString('latin1', 0, 8) !== crc32(body).toString(16).padStart(8, '0')) return undefined;
   const type = line.toString('latin1', 9, 10);

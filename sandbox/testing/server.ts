@@ -1,6 +1,7 @@
 /** A server of a test: in this process or in one of its own, with its folders below one folder. */
 import { fork, type ChildProcess } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { WebSocket } from 'ws';
@@ -10,6 +11,13 @@ import { readServerConfig } from '../config.js';
 import { startServer, type AgentServer } from '../server.js';
 
 export const KEY = 'test-session-key';
+
+/** A folder that goes after what was started in it: tap takes its own test folders away before that. */
+export function folder(t: { teardown(work: () => void): unknown }): string {
+  const dir = mkdtempSync(join(tmpdir(), 'sandlot-agent-'));
+  t.teardown(() => rmSync(dir, { recursive: true, force: true, maxRetries: 5 }));
+  return dir;
+}
 
 /** Environment of a server that keeps everything below `dir`. */
 export function environmentOf(dir: string, more: Record<string, string> = {}): Record<string, string> {
