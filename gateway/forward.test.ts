@@ -10,7 +10,16 @@ import {
 } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { addPod, hostOf, keyOf, listenLocal, rawClient, slotNamed, startTestGateway } from './testing/harness.js';
+import {
+  addPod,
+  hostOf,
+  keyOf,
+  listenLocal,
+  rawClient,
+  slotNamed,
+  startTestGateway,
+  waitFor,
+} from './testing/harness.js';
 
 const A = slotNamed('a');
 const B = slotNamed('b');
@@ -364,13 +373,6 @@ t.test('limits and silences end in an answer', async (t) => {
   hanging.socket.destroy();
   t.equal(gateway.table.bySlot(A)?.load.requests, 0);
 });
-
-async function waitFor(check: () => boolean): Promise<void> {
-  for (let tries = 0; !check(); tries++) {
-    if (tries > 500) throw new Error(`never came true: ${String(check)}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
 
 t.test('draining: requests end, idle connections close, nobody new', async (t) => {
   const release = deferred();

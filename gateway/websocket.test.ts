@@ -2,7 +2,17 @@
 import { createServer } from 'node:http';
 import t, { type Test } from 'tap';
 import { WebSocket, WebSocketServer, type ClientOptions } from 'ws';
-import { addPod, DOMAIN, hostOf, keyOf, listenLocal, slotNamed, startTestGateway, UI } from './testing/harness.js';
+import {
+  addPod,
+  DOMAIN,
+  hostOf,
+  keyOf,
+  listenLocal,
+  slotNamed,
+  startTestGateway,
+  UI,
+  waitFor,
+} from './testing/harness.js';
 
 const A = slotNamed('a');
 const B = slotNamed('b');
@@ -82,16 +92,9 @@ t.test('text, binary, subprotocol, compression, large messages and close codes',
   t.equal(gateway.table.bySlot(A)?.load.tunnels, 1);
   for (const socket of sockets.clients) socket.close(4321, 'enough');
   t.same(await client.closed, { code: 4321, reason: 'enough' });
-  await gone(() => gateway.table.bySlot(A)?.load.tunnels === 0 && gateway.gateway.pool.size().open === 0);
+  await waitFor(() => gateway.table.bySlot(A)?.load.tunnels === 0 && gateway.gateway.pool.size().open === 0);
   t.match(gateway.finished.at(-1), { status: 101, grant: 'key' });
 });
-
-async function gone(check: () => boolean): Promise<void> {
-  for (let tries = 0; !check(); tries++) {
-    if (tries > 500) throw new Error(`never came true: ${String(check)}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
 
 t.test('a refused handshake is the answer of the pod, and the connection ends', async (t) => {
   const { gateway } = await setup(t);
@@ -102,7 +105,7 @@ t.test('a refused handshake is the answer of the pod, and the connection ends', 
     await open(gateway.port, '/sockets/x', { headers: { host: hostOf(A), 'x-session-api-key': 'wrong' } }).refused,
     401,
   );
-  await gone(() => gateway.gateway.connections.size === 0);
+  await waitFor(() => gateway.gateway.connections.size === 0);
   t.equal(gateway.table.bySlot(A)?.load.tunnels, 0);
 });
 
@@ -180,6 +183,6 @@ t.test('draining tells WebSockets to come back', async (t) => {
   const drained = gateway.listening.drain(1_000);
   for (const client of [...clients, waiting]) t.same(await client.closed, { code: 1012, reason: 'restarting' });
   await drained;
-  await gone(() => sockets.clients.size === 0);
+  await waitFor(() => sockets.clients.size === 0);
   t.equal(gateway.table.bySlot(A)?.load.tunnels, 0);
 });

@@ -162,3 +162,11 @@ export function rawClient(port: number): {
     ended,
   };
 }
+
+/** Waits for what other sockets' events bring about. */
+export async function waitFor(check: () => boolean): Promise<void> {
+  for (let tries = 0; !check(); tries++) {
+    if (tries > 1000) throw new Error(`never came true: ${String(check)}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
