@@ -9,6 +9,8 @@ import { mortal } from './testing/mortal.js';
 import { startScene, type Scene } from './testing/scene.js';
 import { until } from './testing/until.js';
 
+t.setTimeout(300_000);
+
 type Check = Pick<typeof t, 'equal' | 'pass' | 'fail' | 'comment'>;
 
 await t.test('the operator dies', noCluster === undefined ? { timeout: 280_000 } : { skip: noCluster }, async (t) => {

@@ -19,6 +19,8 @@ import { secret, startScene, type Scene } from './testing/scene.js';
 import { until } from './testing/until.js';
 
 const keyOfPod = (pod: Pod) => Number(pod.metadata.annotations?.[ANNOTATION.keyEpoch]);
+t.setTimeout(300_000);
+
 const reasonOf = (sandbox: Sandbox, type: string) => conditionOf(sandbox, type)?.reason;
 
 await t.test(
