@@ -1,7 +1,7 @@
 /** What an earlier run left when it was killed: processes (by mark, and by what was written down of them). */
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { killAll, listProcesses } from './processes.js';
+import { killAll, listProcesses, membersOf } from './processes.js';
 import type { ProcessRecord } from './spawn.js';
 
 /**
@@ -11,13 +11,15 @@ import type { ProcessRecord } from './spawn.js';
 export async function endLeftovers(
   options: { mark: string; folder: string },
   sleep: (ms: number) => Promise<void>,
-): Promise<{ stubborn: number[] }> {
+): Promise<{ ended: number; stubborn: number[] }> {
   const records = await readRecords(options.folder);
   const running = new Map((await listProcesses()).map((info) => [info.pid, info.started]));
   const leaders = records.filter(({ pid, started }) => running.get(pid) === started).map(({ pid }) => pid);
-  const stubborn = await killAll({ markPrefix: `${options.mark}/`, leaders }, sleep);
+  const belonging = { markPrefix: `${options.mark}/`, leaders };
+  const found = (await membersOf(belonging)).length;
+  const stubborn = found === 0 ? [] : await killAll(belonging, sleep);
   await rm(options.folder, { recursive: true, force: true });
-  return { stubborn };
+  return { ended: found - stubborn.length, stubborn };
 }
 
 async function readRecords(folder: string): Promise<ProcessRecord[]> {

@@ -14,8 +14,7 @@ import { startEndpoints } from './controllers/endpoints.js';
 import type { ImageMap } from './images.js';
 import { startKubelet, type Kubelet } from './kubelet.js';
 import { layoutOf } from './layout.js';
-import { endLeftovers } from './leftovers.js';
-import { clusterId, type Node } from './node.js';
+import type { Node } from './node.js';
 import { createProcessBook } from './spawn.js';
 import { watchKind } from './watched.js';
 
@@ -25,6 +24,8 @@ export interface NodeOptions {
   log: Log;
   /** Absolute folder for volumes, pods and logs. */
   dataDir: string;
+  /** From `clusterId`; what an earlier run left under it must have been ended (`endLeftovers`). */
+  mark: string;
   images: ImageMap;
   /** Search path of programs for pods. */
   path: string;
@@ -43,13 +44,10 @@ export interface RunningNode {
 const STOP_GRACE_MS = 5_000;
 const HEARTBEAT_MS = 60_000;
 
-/** Leftovers of an earlier run are ended before the first pod starts. */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { client, clock, log, dataDir } = options;
   const layout = layoutOf(dataDir);
-  const mark = await clusterId(dataDir);
-  const { stubborn } = await endLeftovers({ mark, folder: layout.processes }, (ms) => clock.sleep(ms));
-  if (stubborn.length > 0) log.warn({ pids: stubborn }, 'processes of an earlier run do not end');
+  const { mark } = options;
   await Promise.all(
     [layout.pods, layout.volumes, layout.processes].map((folder) => mkdir(folder, { recursive: true, mode: 0o700 })),
   );
