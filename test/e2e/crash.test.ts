@@ -130,7 +130,9 @@ async function checkWhole(t: Test, stack: Stack, id: string, when: string): Prom
   });
   const events = await eventsOf(conversation);
   const marks = events.flatMap((event) =>
-    event.kind === 'ObservationEvent' ? [outputOf(event).match(/mark-\d+/g) ?? []].flat() : [],
+    event.kind === 'ObservationEvent' && event.tool_name === 'terminal'
+      ? [outputOf(event).match(/mark-\d+/g) ?? []].flat()
+      : [],
   );
   t.same(marks, LINES.match(/mark-\d+/g), `every line ran once, in order (${when})`);
   await sameStored(t, stack, id, when);
