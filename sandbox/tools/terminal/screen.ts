@@ -1,7 +1,7 @@
 /** What a terminal printed, as plain text: bounded, without control sequences. */
-import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs';
+import { createWriteStream, mkdirSync, readdirSync, rmSync, statSync, type WriteStream } from 'node:fs';
 import { once } from 'node:events';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const OSC = /\u001b[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)?/g;
@@ -38,11 +38,23 @@ export interface Capture {
 /** Longest wait for the file's last bytes. */
 const FLUSH_MS = 5000;
 const KEEP = 64 * 1024;
-const SPILL_MAX = 64 * 1024 * 1024;
+const SPILL_MAX = 16 * 1024 * 1024;
+/** Files of full outputs that are kept; the oldest go first. */
+const SPILL_FILES = 20;
+
+/** Makes the folder, and takes the oldest outputs out of it. */
+function makeRoom(folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  const files = readdirSync(folder).filter((name) => /^terminal-.*\.txt$/.test(name));
+  const dated = files
+    .map((name) => ({ name, time: statSync(join(folder, name)).mtimeMs }))
+    .sort((a, b) => b.time - a.time);
+  for (const { name } of dated.slice(SPILL_FILES - 1)) rmSync(join(folder, name), { force: true });
+}
 
 /**
  * Collects the output of one command. Memory is bounded whatever the length; what exceeds the limit also goes
- * to `spillPath`, up to 64 MiB.
+ * to `spillPath`, up to 16 MiB.
  */
 export function createCapture(options: { limit: number; spillPath: string }): Capture {
   let head = '';
@@ -57,7 +69,7 @@ export function createCapture(options: { limit: number; spillPath: string }): Ca
     if (spillBroken || spilled >= SPILL_MAX) return true;
     if (spill === undefined) {
       try {
-        mkdirSync(dirname(options.spillPath), { recursive: true });
+        makeRoom(dirname(options.spillPath));
       } catch {
         spillBroken = true;
         return true;
@@ -103,7 +115,7 @@ export function createCapture(options: { limit: number; spillPath: string }): Ca
       const where =
         spillBroken || spill === undefined
           ? ''
-          : ` The full output is in ${options.spillPath}${total > SPILL_MAX ? ' (its first 64 MiB)' : ''}.`;
+          : ` The full output is in ${options.spillPath}${total > SPILL_MAX ? ' (its first 16 MiB)' : ''}.`;
       return `${begin}\n[… output shortened: ${total} characters in all.${where}]\n${end}`;
     },
     close: async () => {

@@ -4,7 +4,7 @@
  * code and the folder.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findShell, openChannel, type Channel } from './channel.js';
@@ -81,9 +81,32 @@ PROMPT_COMMAND=__prompt
 `;
 }
 
+const FOLDER = 'sandlot-terminal-';
+let swept = false;
+
+/** Folders of terminals whose server was killed: they hold variables of its shells. Once per process. */
+function removeLeftovers(): void {
+  if (swept) return;
+  swept = true;
+  for (const name of readdirSync(tmpdir()).filter((each) => each.startsWith(FOLDER))) {
+    const pid = Number(name.slice(FOLDER.length).split('-')[0]);
+    if (pid === process.pid || !isAlive(pid)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
 export async function openSession(options: SessionOptions): Promise<Session> {
   const nonce = randomBytes(12).toString('hex');
-  const dir = mkdtempSync(join(tmpdir(), 'terminal-'));
+  removeLeftovers();
+  const dir = mkdtempSync(join(tmpdir(), `${FOLDER}${process.pid}-`));
   const shell = findShell(options.env['PATH'] ?? '');
   const exportsFile = join(dir, 'exports');
   const startup = join(dir, 'startup');
@@ -96,7 +119,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     env: { ...options.env, [TERMINAL_MARK]: nonce, ...(shell.bash ? {} : { ENV: startup }) },
     ...(options.prefer === undefined ? {} : { prefer: options.prefer }),
   });
-  const session = attach({ channel, nonce, dir, exportsFile, options });
+  const session = attach({ channel, nonce, dir, exportsFile, read: shell.bash ? '<' : 'cat', options });
   const first = await session.wait({ timeoutMs: 20_000, signal: new AbortController().signal });
   if (first === 'done') return session;
   const said = (await session.takeOutput()).slice(0, 500);
@@ -109,10 +132,12 @@ interface Attached {
   nonce: string;
   dir: string;
   exportsFile: string;
+  /** How the shell reads a file. */
+  read: string;
   options: SessionOptions;
 }
 
-function attach({ channel, nonce, dir, exportsFile, options }: Attached): Session {
+function attach({ channel, nonce, dir, exportsFile, read, options }: Attached): Session {
   const { clock } = options;
   const field = '([^\\u001e\\u001f]*)';
   const mark = new RegExp(`\\u001e${nonce}${`\\u001f${field}`.repeat(5)}\\u001e`);
@@ -196,7 +221,7 @@ function attach({ channel, nonce, dir, exportsFile, options }: Attached): Sessio
       capture = newCapture();
       lastOutput = clock.now();
       changed = nextChange();
-      channel.write(`__run=${commands}; eval "$(cat ${quoted(file)})"\n`);
+      channel.write(`__run=${commands}; eval "$(${read} ${quoted(file)})"\n`);
     },
     type(keys) {
       lastOutput = clock.now();
