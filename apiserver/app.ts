@@ -1,5 +1,5 @@
 /** The HTTP application, without a port: `listen.ts` gives it one, tests call `inject`. One plugin per resource. */
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import type { Deps } from './deps.js';
 import { answerErrors } from './http/answer.js';
 import { countRequests } from './http/count.js';
@@ -56,7 +56,7 @@ const BODY_LIMIT = 10 * 1024 * 1024;
 export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: deps.log as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT,
     routerOptions: { maxParamLength: 500 },
     // Long polls and streams end with the client; everything else has bounds of its own.

@@ -1,0 +1,129 @@
+/** An API server without a port, on a real database and a Kubernetes API, with a hand that plays the operator. */
+import { randomBytes } from 'node:crypto';
+import { Registry } from 'prom-client';
+import { buildApiServer, type ApiServer, type Outside } from '../../apiserver/build.js';
+import { openDatabase, type Database } from '../../apiserver/db/open.js';
+import { sessionKey } from '../../contracts/keys.js';
+import { slotOfSandbox } from '../../contracts/names.js';
+import { SANDBOX, type Sandbox, type SandboxStatus } from '../../contracts/resources.js';
+import type { KubeClient } from '../../kube/client.js';
+import { systemClock } from '../../process/clock.js';
+import { createLog } from '../../process/log.js';
+import type { Cluster } from './cluster.js';
+import type { FakeAgent } from './fake-agent.js';
+
+export const SECRET = 'a secret of the installation, long enough';
+
+export interface Reply<T = unknown> {
+  status: number;
+  body: T;
+  text: string;
+  headers: Record<string, unknown>;
+}
+
+export interface Rig {
+  server: ApiServer;
+  db: Database;
+  call<T = Record<string, unknown>>(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<Reply<T>>;
+  stop(): Promise<void>;
+}
+
+/** The database that SANDLOT_TEST_DATABASE_URL names (made empty), else one in memory. */
+export async function openTestDatabase(): Promise<Database> {
+  const url = process.env.SANDLOT_TEST_DATABASE_URL ?? 'pglite:';
+  return await openDatabase({ url: url === '' ? 'pglite:' : url, log: quiet() });
+}
+
+export const quiet = () => createLog({ name: 'test', level: process.env.TEST_LOG ?? 'fatal' });
+
+export async function startRig(cluster: Cluster, db: Database, change: Partial<Outside> = {}): Promise<Rig> {
+  const server = await buildApiServer({
+    config: {
+      secrets: [SECRET],
+      gateway: { form: 'host', protocol: 'http', domain: 'sandbox.localhost:3001' },
+      template: undefined,
+      startTimeoutMs: 30_000,
+      namespace: cluster.namespace,
+    },
+    db,
+    client: cluster.client,
+    clock: systemClock,
+    log: quiet(),
+    registry: new Registry(),
+    ...change,
+  });
+  await server.deps.directory.synced;
+  await server.start();
+  return {
+    server,
+    db,
+    async call(method, path, body, headers = {}) {
+      const response = await server.app.inject({
+        method: method as 'GET',
+        url: path,
+        headers: {
+          host: 'localhost:3000',
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body === undefined ? {} : { payload: JSON.stringify(body) }),
+      });
+      let parsed: unknown = response.payload;
+      try {
+        parsed = JSON.parse(response.payload);
+      } catch {
+        // Not JSON: the text is the body.
+      }
+      return { status: response.statusCode, body: parsed as never, text: response.payload, headers: response.headers };
+    },
+    async stop() {
+      await server.stop();
+      await server.app.close();
+    },
+  };
+}
+
+export interface OperatorHand {
+  /** Writes the status that the operator writes when the agent answers; answers the session key. */
+  ready(name: string, agent: Pick<FakeAgent, 'port'>, epoch?: number): Promise<string>;
+  status(name: string, status: SandboxStatus): Promise<void>;
+  get(name: string): Promise<Sandbox>;
+}
+
+export function operatorHand(client: KubeClient, namespace: string): OperatorHand {
+  const ref = (name: string) => ({ namespace, name });
+  const hand: OperatorHand = {
+    get: (name) => client.get<Sandbox>(SANDBOX, ref(name)),
+    async status(name, status) {
+      await client.patch(SANDBOX, ref(name), { status }, { type: 'merge', subresource: 'status' });
+    },
+    async ready(name, agent, epoch = 1) {
+      const { metadata } = await hand.get(name);
+      const slot = slotOfSandbox(metadata.uid ?? '');
+      const at = new Date().toISOString().replace(/\.\d+Z/, 'Z');
+      const holds = {
+        status: 'True' as const,
+        reason: 'Ready',
+        message: 'The agent server answers',
+        lastTransitionTime: at,
+      };
+      await hand.status(name, {
+        phase: 'Running',
+        slot,
+        keyEpoch: epoch,
+        podIP: '127.0.0.1',
+        ports: [{ name: 'agent', port: agent.port }],
+        conditions: ['Ready', 'AgentReady'].map((type) => ({ type, ...holds })),
+      });
+      return sessionKey(SECRET, slot, epoch);
+    },
+  };
+  return hand;
+}
+
+export const newId = (): string => randomBytes(16).toString('hex');
