@@ -1,0 +1,273 @@
+/** Pools: decisions as tables, the token bucket, and the cache that knows own writes. */
+import t from 'tap';
+import type { SandboxPool, SandboxPoolStatus } from '../../contracts/resources.js';
+import type { KubeClient } from '../../kube/client.js';
+import { KubeError } from '../../kube/errors.js';
+import type { Pod } from '../../kube/kinds.js';
+import { createFakeClock } from '../../kube/testing/clock.js';
+import { createClaimer, type ClaimerOptions } from '../claim/claim.js';
+import { timestamp } from '../durations.js';
+import { createFreshCache } from '../fresh.js';
+import { container, NOW, podOf, READY, sandboxOf } from '../testing/situations.js';
+import { filled, untilToken } from './bucket.js';
+import { decidePool, statusDelayMs } from './decide.js';
+import type { PoolMemory, PoolSituation } from './situation.js';
+
+const STARTING = { conditions: [{ type: 'PodScheduled', status: 'True' as const }] };
+let names = 0;
+function warm(
+  state: 'ready' | 'starting' | 'ended' | 'going' | 'stuck',
+  more: { hash?: string; age?: number } = {},
+): Pod {
+  const stuck = {
+    ...STARTING,
+    containerStatuses: [container({ state: { waiting: { reason: 'ErrImagePull', message: 'no' } } })],
+  };
+  const status = { ready: READY, starting: STARTING, ended: { phase: 'Failed' as const }, going: READY, stuck }[state];
+  const name = `w${String(++names).padStart(4, '0')}`;
+  return podOf(status, {
+    slot: name,
+    pool: 'p',
+    meta: {
+      creationTimestamp: timestamp(NOW - (more.age ?? 10) * 1_000),
+      annotations: { 'sandlot.dev/template-hash': more.hash ?? 'h' },
+      ...(state === 'going' ? { deletionTimestamp: timestamp(NOW) } : {}),
+    },
+  });
+}
+const many = (count: number, state: Parameters<typeof warm>[0], more = {}) =>
+  Array.from({ length: count }, () => warm(state, more));
+function memoryOf(more: Partial<PoolMemory> = {}): PoolMemory {
+  return { pending: new Map(), failures: 0, wroteAt: 0, ...more };
+}
+function situation(spec: Partial<SandboxPool['spec']>, pods: Pod[], more: Partial<PoolSituation> = {}): PoolSituation {
+  return {
+    pool: { metadata: { name: 'p', namespace: 'ns', generation: 1 }, spec: { template: 't', replicas: 3, ...spec } },
+    now: NOW,
+    template: { image: 'x' },
+    hash: 'h',
+    warm: pods,
+    orphans: [],
+    memory: memoryOf(),
+    startDeadlineMs: 600_000,
+    crashBudget: 5,
+    ...more,
+  };
+}
+
+t.test('how many to create and to delete', async (t) => {
+  const rows: [string, PoolSituation, number, number][] = [
+    ['empty', situation({}, []), 3, 0],
+    ['full', situation({}, many(3, 'ready')), 0, 0],
+    ['starting ones count', situation({}, [...many(1, 'ready'), ...many(2, 'starting')]), 0, 0],
+    ['going ones do not', situation({}, [...many(2, 'ready'), warm('going')]), 1, 0],
+    ['but they count under the cap', situation({ maxReplicas: 3 }, [...many(2, 'ready'), warm('going')]), 0, 0],
+    ['the cap wins over replicas', situation({ replicas: 10, maxReplicas: 2 }, []), 2, 0],
+    ['surplus', situation({ replicas: 1 }, many(3, 'ready')), 0, 2],
+    ['zero', situation({ replicas: 0 }, many(3, 'ready')), 0, 3],
+    ['stale ones are replaced', situation({}, many(3, 'ready', { hash: 'old' })), 3, 3],
+    ['ended ones are replaced', situation({}, [...many(2, 'ready'), warm('ended')]), 1, 1],
+    ['so are those that never start', situation({}, [...many(2, 'ready'), warm('starting', { age: 700 })]), 1, 1],
+    ['young ones get their time', situation({}, [...many(2, 'ready'), warm('starting', { age: 500 })]), 0, 0],
+    ['unanswered creates count', situation({}, [], { memory: memoryOf({ pending: new Map([['a', NOW + 1]]) }) }), 2, 0],
+    ['the bucket limits', situation({ replicas: 100, refill: { perSecond: 5, burst: 5 } }, []), 5, 0],
+    ['an empty bucket waits', situation({}, [], { memory: memoryOf({ bucket: { tokens: 0.2, at: NOW } }) }), 0, 0],
+    ['refused creates wait', situation({}, [], { memory: memoryOf({ pausedUntil: NOW + 1_000 }) }), 0, 0],
+    ['no template, no pods', situation({}, many(2, 'ready'), { template: undefined, hash: '' }), 0, 2],
+  ];
+  for (const [name, s, create, remove] of rows) {
+    const decision = decidePool(s);
+    t.same([decision.create, decision.remove.length], [create, remove], name);
+  }
+  const [ready, young, old] = [warm('ready'), warm('starting', { age: 1 }), warm('starting', { age: 50 })];
+  const order = decidePool(situation({ replicas: 1 }, [ready, old, young])).remove.map(({ pod }) => pod);
+  t.same(order, [young, old], 'what serves stays, the youngest goes first');
+  const waiting = decidePool(situation({}, [], { memory: memoryOf({ bucket: { tokens: 0, at: NOW } }) }));
+  t.match(waiting.ending, { type: 'wait', reason: 'refill rate' });
+});
+
+t.test('orphans are swept, but not while a create is under way', async (t) => {
+  const orphans = [{ kind: 'secret' as const, object: { metadata: { name: 'x-keys' } } }];
+  t.equal(decidePool(situation({}, [], { orphans })).sweep.length, 1);
+  const memory = memoryOf({ pending: new Map([['x', NOW + 1]]) });
+  t.equal(decidePool(situation({}, [], { orphans, memory })).sweep.length, 0);
+});
+
+t.test('status and conditions', async (t) => {
+  const words = (s: PoolSituation) =>
+    decidePool(s).status.conditions?.map(({ type, status, reason }) => `${type}=${status} ${reason}`);
+  t.same(words(situation({}, many(3, 'ready'))), [
+    'Ready=True Full',
+    'TemplateFound=True Found',
+    'Progressing=True Full',
+  ]);
+  t.same(words(situation({}, many(2, 'ready'))), [
+    'Ready=False Filling',
+    'TemplateFound=True Found',
+    'Progressing=True Filling',
+  ]);
+  t.same(words(situation({}, many(2, 'stuck'))), [
+    'Ready=False ImagePullFailed',
+    'TemplateFound=True Found',
+    'Progressing=False ImagePullFailed',
+  ]);
+  t.match(words(situation({}, [], { template: undefined })), [
+    'Ready=False TemplateNotFound',
+    'TemplateFound=False TemplateNotFound',
+  ]);
+  const quota = memoryOf({ trouble: { reason: 'QuotaExceeded', message: 'exceeded quota' } });
+  t.match(words(situation({}, [], { memory: quota })), ['Ready=False QuotaExceeded']);
+  const decision = decidePool(situation({}, [...many(2, 'ready'), warm('starting')]));
+  t.match(decision.status, {
+    replicas: 3,
+    readyReplicas: 2,
+    selector: 'sandlot.dev/pool=p,sandlot.dev/state=warm',
+    observedGeneration: 1,
+  });
+  const stuck = situation({}, many(1, 'stuck'));
+  t.match(decidePool(stuck).reports, [{ type: 'Warning', reason: 'ImagePullFailed' }]);
+  stuck.pool.status = decidePool(stuck).status;
+  t.same(decidePool(stuck).reports, [], 'told once');
+});
+
+t.test('a status that differs in counts only waits its second', async (t) => {
+  const of = (status: 'True' | 'False', replicas: number): SandboxPoolStatus => ({
+    replicas,
+    conditions: [{ type: 'Ready', status, reason: 'r', message: '', lastTransitionTime: '' }],
+  });
+  t.equal(statusDelayMs(of('True', 1), of('True', 2), 300), 700);
+  t.equal(statusDelayMs(of('True', 1), of('True', 2), 2_000), 0);
+  t.equal(statusDelayMs(of('True', 1), of('False', 1), 300), 0);
+  t.equal(statusDelayMs(undefined, of('True', 1), 0), 0);
+});
+
+t.test('token bucket', async (t) => {
+  const rate = { perSecond: 10, burst: 5 };
+  t.same(filled(undefined, rate, NOW), { tokens: 5, at: NOW });
+  t.same(filled({ tokens: 0, at: NOW }, rate, NOW + 200), { tokens: 2, at: NOW + 200 });
+  t.equal(filled({ tokens: 4, at: NOW }, rate, NOW + 60_000).tokens, 5);
+  t.equal(filled({ tokens: 4, at: NOW }, rate, NOW - 60_000).tokens, 4, 'a clock that jumps back gives nothing');
+  t.equal(untilToken({ tokens: 0.5, at: NOW }, rate), 50);
+  t.equal(untilToken({ tokens: 1, at: NOW }, rate), 0);
+});
+
+const versioned = (name: string, resourceVersion: string, uid = 'u') => ({
+  metadata: { name, namespace: 'ns', uid, resourceVersion },
+});
+
+t.test('fresh cache: own writes are known at once and not undone by older events', async (t) => {
+  const clock = createFakeClock();
+  const heard: string[] = [];
+  const cache = createFreshCache({ clock, changed: ({ metadata }) => heard.push(metadata.resourceVersion ?? '') });
+  const version = () => cache.get('ns/a')?.metadata.resourceVersion;
+  cache.handler.upsert(versioned('a', '9'));
+  cache.note(versioned('a', '12'));
+  cache.handler.upsert(versioned('a', '10'));
+  t.equal(version(), '12', 'an event from before the write');
+  cache.note(versioned('a', '11'));
+  t.equal(version(), '12', 'a late answer');
+  cache.handler.upsert(versioned('a', '100'));
+  t.equal(version(), '100');
+  cache.note(versioned('a', '101', 'next'));
+  cache.handler.remove(versioned('a', '100', 'u'));
+  t.equal(version(), '101', 'the end of the one before it');
+  cache.noteGone(versioned('a', '101', 'u'));
+  t.equal(version(), '101');
+  cache.noteGone(versioned('a', '101', 'next'));
+  t.equal(version(), undefined);
+  t.same(heard, ['9', '100'], 'own writes are no news, nor are events that came too late');
+});
+
+t.test(
+  'fresh cache: what a create answered and no watch told is dropped, once the watch has spoken since',
+  async (t) => {
+    const clock = createFakeClock();
+    const cache = createFreshCache({ clock, changed: () => undefined });
+    cache.note(versioned('ghost', '5'));
+    cache.handler.upsert(versioned('real', '6'));
+    cache.note(versioned('real', '7'));
+    t.same(cache.expire(clock.now()), [], 'silence proves nothing');
+    t.same(cache.expire(clock.now() + 60_000), ['ns/ghost']);
+    t.ok(cache.get('ns/real'));
+  },
+);
+
+function claimerOf(
+  pods: Pod[],
+  patch: ClaimerOptions['client']['patch'],
+  initialise: () => 'ready' | 'refused' = () => 'ready',
+) {
+  const clock = createFakeClock();
+  const world = createFreshCache<Pod, 'sandbox' | 'warm'>({
+    clock,
+    indexes: {
+      sandbox: () => undefined,
+      warm: ({ metadata }) => (metadata.labels?.['sandlot.dev/sandbox'] === undefined ? 'ns/p' : undefined),
+    },
+    changed: () => undefined,
+  });
+  for (const pod of pods) {
+    delete pod.metadata.labels?.['sandlot.dev/sandbox'];
+    world.handler.upsert(pod);
+  }
+  const counts: string[] = [];
+  const deleted: string[] = [];
+  const claimer = createClaimer({
+    client: { patch, get: () => Promise.reject(new KubeError('gone', { code: 404, reason: 'NotFound' })) },
+    world: { pods: world },
+    children: { deletePod: async ({ name }) => void deleted.push(name) },
+    agents: { initialise: async () => initialise(), lastUse: async () => undefined, close: async () => undefined },
+    secret: 's'.repeat(32),
+    log: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
+    taken: () => undefined,
+    count: (result) => counts.push(result),
+  });
+  return { claimer, counts, deleted };
+}
+/** What the server answers to a claim's merge patch, on its next turn. */
+const serverPatch = (pods: Pod[]): KubeClient['patch'] =>
+  (async (_kind: unknown, ref: { name: string }, body: { metadata: object }) => {
+    await new Promise((resolve) => setImmediate(resolve));
+    const pod = pods.find(({ metadata }) => metadata.name === ref.name) as Pod;
+    const labels = { ...pod.metadata.labels, 'sandlot.dev/sandbox': 'one' };
+    return { ...pod, metadata: { ...pod.metadata, ...body.metadata, resourceVersion: '99', labels } };
+  }) as never;
+const request = (signal = new AbortController().signal) => ({
+  sandbox: sandboxOf(),
+  pool: 'ns/p',
+  hash: 'h',
+  epoch: 1,
+  signal,
+});
+
+t.test('claims: at once, never the same pod; none left is no error', async (t) => {
+  const pods = many(5, 'ready').map((pod) => ({ ...pod, metadata: { ...pod.metadata, resourceVersion: '1' } }));
+  const { claimer, counts } = claimerOf(pods, serverPatch(pods));
+  t.equal(claimer.available('ns/p', 'h'), 5);
+  t.equal(claimer.available('ns/p', 'other'), 0, 'stale pods are not given away');
+  const claimed = await Promise.all(Array.from({ length: 8 }, () => claimer.claim(request())));
+  const got = claimed.flatMap((pod) => (pod === undefined ? [] : [pod.metadata.name]));
+  t.equal(new Set(got).size, 5);
+  t.equal(got.length, 5);
+  t.same(counts.sort(), [...Array<string>(5).fill('claimed'), 'dry', 'dry', 'dry']);
+});
+
+t.test('claims: refused pods are thrown away, three at most; conflicts move on; errors go up', async (t) => {
+  const pods = many(5, 'ready').map((pod) => ({ ...pod, metadata: { ...pod.metadata, resourceVersion: '1' } }));
+  const refusing = claimerOf(pods, serverPatch(pods), () => 'refused');
+  t.equal(await refusing.claimer.claim(request()), undefined);
+  t.equal(refusing.deleted.length, 3);
+  const conflict = () => Promise.reject(new KubeError('changed', { code: 404, reason: 'NotFound' }));
+  const lost = claimerOf(pods, conflict);
+  t.equal(await lost.claimer.claim(request()), undefined, 'pods that are gone are no error');
+  const down = claimerOf(pods, () =>
+    Promise.reject(new KubeError('down', { code: 503, reason: 'ServiceUnavailable' })),
+  );
+  await t.rejects(down.claimer.claim(request()), { code: 503 });
+  t.equal(down.claimer.available('ns/p', 'h'), 5, 'nothing stays reserved');
+  const kept = claimerOf(pods, serverPatch(pods));
+  const [first] = pods;
+  t.ok(first !== undefined && kept.claimer.reserve(first));
+  t.notOk(first !== undefined && kept.claimer.reserve(first));
+  t.equal(kept.claimer.available('ns/p', 'h'), 4);
+});
