@@ -1,6 +1,7 @@
 /** Reading a request: what it asks for, of which resource, in which form. */
 import type { IncomingMessage } from 'node:http';
 import { parse as parseYaml } from 'yaml';
+import { decodeProtobuf, PROTOBUF } from './protobuf.js';
 import { badRequest, NoSuchPath, notAcceptable, tooLarge } from './errors.js';
 import { isRecord, type Json } from './object.js';
 
@@ -70,7 +71,7 @@ export function negotiate(accept: string | undefined): Form {
 /** A real server's limit of a request body. */
 export const MOST_BYTES = 3 * 1024 * 1024;
 
-export async function readBody(request: IncomingMessage): Promise<string> {
+export async function readBody(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -78,22 +79,27 @@ export async function readBody(request: IncomingMessage): Promise<string> {
     if (size > MOST_BYTES) throw tooLarge(MOST_BYTES);
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }
 
-/** Parses a body of JSON or YAML. */
-export function decodeBody(body: string, yaml: boolean): unknown {
+const YAML_TYPES = ['application/yaml', 'application/apply-patch+yaml'];
+
+/** Parses a body of JSON, YAML or Kubernetes protobuf. */
+export function decodeBody(body: Buffer, contentType: string): unknown {
+  if (contentType === PROTOBUF) return decodeProtobuf(body);
   try {
-    return yaml ? (parseYaml(body, { maxAliasCount: 100 }) as unknown) : (JSON.parse(body) as unknown);
+    const text = body.toString('utf8');
+    return YAML_TYPES.includes(contentType)
+      ? (parseYaml(text, { maxAliasCount: 100 }) as unknown)
+      : (JSON.parse(text) as unknown);
   } catch (error) {
-    throw badRequest(
-      `the object provided is unrecognized (must be of type JSON or YAML): ${error instanceof Error ? error.message : String(error)}`,
-    );
+    const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    throw badRequest(`the object provided is unrecognized: ${why}`);
   }
 }
 
-export function decodeObject(body: string, yaml: boolean): Json {
-  const value = decodeBody(body, yaml);
+export function decodeObject(body: Buffer, contentType: string): Json {
+  const value = decodeBody(body, contentType);
   if (!isRecord(value)) throw badRequest('the object provided is unrecognized: it is no object');
   return value;
 }

@@ -36,6 +36,10 @@ export interface Parts {
   faults(): string[];
 }
 
+const OPENAPI_PROTOBUF = 'application/com.github.proto-openapi.spec.v2';
+/** `{swagger: "2.0", info: {}}`: clients that take only protobuf learn that nothing is described there, and go on. */
+const EMPTY_OPENAPI = Buffer.from([0x0a, 3, 0x32, 0x2e, 0x30, 0x12, 0]);
+
 const VERSION = {
   major: '1',
   minor: '34',
@@ -79,13 +83,16 @@ async function dispatch(parts: Parts, exchange: Exchange): Promise<void> {
   );
   if (reviewing !== undefined) {
     if (request.method !== 'POST' || target.name !== '') throw methodNotAllowed();
-    const body = decodeObject(await readBody(request), false);
+    const body = decodeObject(await readBody(request), mediaType(request));
     return send(response, 201, review(reviewing.group, reviewing.plural, reviewing.kind, body) ?? {}, JSON_FORM);
   }
   const resource = parts.context.registry.find(target.group, target.version, target.plural);
   if (resource === undefined) throw new NoSuchPath();
   await onResource(parts, exchange, { resource, target });
 }
+
+const mediaType = (request: IncomingMessage): string =>
+  (request.headers['content-type'] ?? '').split(';')[0]?.trim() ?? '';
 
 const JSON_FORM: Form = { as: 'json', shape: 'object' };
 
@@ -120,8 +127,12 @@ function general(parts: Parts, { request, response }: Exchange, path: string): v
       JSON_FORM,
     );
   if (path === '/openapi/v3') return send(response, 200, parts.openapi.index(), JSON_FORM);
-  // The protobuf form is not offered; clients that take nothing else hear so.
   if (path === '/openapi/v2') {
+    if ((request.headers.accept ?? '').startsWith(OPENAPI_PROTOBUF)) {
+      response.writeHead(200, { 'content-type': OPENAPI_PROTOBUF });
+      response.end(EMPTY_OPENAPI);
+      return;
+    }
     negotiate(request.headers.accept);
     return sendText(response, parts.openapi.v2(), 'application/json');
   }
@@ -174,12 +185,12 @@ async function onResource(parts: Parts, exchange: Exchange, aim: Aim): Promise<v
 }
 
 async function callOf({ request, url }: Exchange, aim: Aim): Promise<verbs.Call> {
-  const contentType = (request.headers['content-type'] ?? '').split(';')[0]?.trim() ?? '';
+  const contentType = mediaType(request);
   const reads = request.method === 'GET' || request.method === 'HEAD';
   return {
     ...aim,
     query: url.searchParams,
-    body: reads ? '' : await readBody(request),
+    body: reads ? Buffer.alloc(0) : await readBody(request),
     contentType,
     userAgent: request.headers['user-agent'] ?? '',
     method: request.method ?? '',

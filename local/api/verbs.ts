@@ -7,6 +7,7 @@ import { at, clone, isRecord, keyFor, record, text, timestamp, type Json, type O
 import { applyJsonPatch, mergePatch, strategicMerge } from './patches.js';
 import { matcherOf } from './listing.js';
 import { decodeBody, decodeObject, type Target } from './request.js';
+import { PROTOBUF } from './protobuf.js';
 import type { Resource } from './resources.js';
 import { readDeleteOptions, removeObject } from './remove.js';
 import { scaled, scaleOf } from './scale.js';
@@ -28,7 +29,7 @@ export interface Call {
   resource: Resource;
   target: Target;
   query: URLSearchParams;
-  body: string;
+  body: Buffer;
   /** Media type of the body, without parameters. */
   contentType: string;
   userAgent: string;
@@ -43,12 +44,10 @@ export interface Outcome {
   warnings: string[];
 }
 
-const isYaml = (type: string): boolean => type === 'application/yaml' || type === 'application/apply-patch+yaml';
-
 function bodyOf(call: Call): Json {
-  if (!['application/json', 'application/yaml', ''].includes(call.contentType))
-    throw unsupportedMediaType(['application/json', 'application/yaml']);
-  return decodeObject(call.body, isYaml(call.contentType));
+  const allowed = ['application/json', 'application/yaml', ...(call.resource.custom ? [] : [PROTOBUF])];
+  if (!['', ...allowed].includes(call.contentType)) throw unsupportedMediaType(allowed);
+  return decodeObject(call.body, call.contentType);
 }
 
 const validationOf = (query: URLSearchParams): FieldValidation => {
@@ -172,7 +171,7 @@ export async function patch(context: Context, call: Call): Promise<Outcome> {
 }
 
 function patched(call: Call, object: Obj): unknown {
-  const body = decodeBody(call.body, false);
+  const body = decodeBody(call.body, 'application/json');
   if (call.contentType === 'application/json-patch+json') return applyJsonPatch(object, body);
   if (!isRecord(body))
     throw badRequest('error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}');
@@ -197,7 +196,7 @@ async function apply(context: Context, call: Call): Promise<Outcome> {
       { reason: 'FieldValueRequired', field: 'fieldManager', message: 'Required value: is required for apply patch' },
     ]);
   const options: WriteOptions = { ...optionsOf(call), manager, applied: true };
-  const sent = decodeObject(call.body, true);
+  const sent = decodeObject(call.body, call.contentType);
   if (text(sent['apiVersion']) === '' || text(sent['kind']) === '')
     throw badRequest("error decoding YAML: Object 'Kind' is missing in the apply configuration");
   const { object: checked, warnings } = normaliseApplied(sent, call);
@@ -262,7 +261,7 @@ function withoutDefaults(resource: Resource): Resource['schema'] {
 }
 
 function deleteOptions(call: Call) {
-  const body = call.body.trim() === '' ? undefined : decodeObject(call.body, isYaml(call.contentType));
+  const body = call.body.length === 0 ? undefined : decodeObject(call.body, call.contentType);
   return readDeleteOptions(body, call.query);
 }
 
