@@ -23,8 +23,8 @@ const TROUBLE = new Set([
 const STATUS_STEP_MS = 1_000;
 
 export function decidePool(s: PoolSituation): PoolDecision {
-  const wanted =
-    s.template === undefined || s.pool.metadata.deletionTimestamp !== undefined ? 0 : wantedReplicas(s.pool);
+  const usable = whyUseless(s) === undefined && s.pool.metadata.deletionTimestamp === undefined;
+  const wanted = usable ? wantedReplicas(s.pool) : 0;
   const remove = toRemove(s, wanted);
   const gone = new Set(remove.map(({ pod }) => pod));
   const live = s.warm.filter((pod) => !isGoing(pod) && !gone.has(pod));
@@ -39,6 +39,15 @@ export function decidePool(s: PoolSituation): PoolDecision {
     reports: report,
     ending: collapse(ending, nextDeadline(s, live)),
   };
+}
+
+/** Why the template cannot have warm pods. */
+function whyUseless({ template, pool }: PoolSituation): { reason: string; message: string } | undefined {
+  const { template: name } = pool.spec;
+  if (template === undefined)
+    return { reason: 'TemplateNotFound', message: `no SandboxTemplate "${name}" in this namespace` };
+  if (template.deferredInit !== false) return undefined;
+  return { reason: 'DeferredInitOff', message: `SandboxTemplate "${name}" says that its image cannot start dormant` };
 }
 
 const isGoing = (pod: Pod): boolean => pod.metadata.deletionTimestamp !== undefined;
@@ -133,23 +142,21 @@ function conditionsOf(facts: {
   ready: number;
   trouble: { reason: string; message: string } | undefined;
 }): ConditionUpdate[] {
-  const { s, wanted, ready, trouble } = facts;
-  const full = s.template !== undefined && ready >= wanted;
-  const why = s.template === undefined ? 'TemplateNotFound' : (trouble?.reason ?? 'Filling');
-  const message =
-    s.template === undefined
-      ? `no SandboxTemplate "${s.pool.spec.template}" in this namespace`
-      : (trouble?.message ?? '');
+  const { s, wanted, ready } = facts;
+  const useless = whyUseless(s);
+  const { reason, message } = useless ?? facts.trouble ?? { reason: 'Filling', message: 'warm pods are missing' };
+  const full = useless === undefined && ready >= wanted;
+  const stuck = !full && reason !== 'Filling';
   return [
     full
       ? { type: 'Ready', status: 'True', reason: 'Full', message: 'the wanted number of warm pods is ready' }
-      : { type: 'Ready', status: 'False', reason: why, message: message === '' ? 'warm pods are missing' : message },
+      : { type: 'Ready', status: 'False', reason, message },
     s.template === undefined
-      ? { type: 'TemplateFound', status: 'False', reason: why, message }
+      ? { type: 'TemplateFound', status: 'False', reason, message }
       : { type: 'TemplateFound', status: 'True', reason: 'Found', message: '' },
-    full || (s.template !== undefined && trouble === undefined)
-      ? { type: 'Progressing', status: 'True', reason: full ? 'Full' : 'Filling', message: '' }
-      : { type: 'Progressing', status: 'False', reason: why, message },
+    stuck
+      ? { type: 'Progressing', status: 'False', reason, message }
+      : { type: 'Progressing', status: 'True', reason: full ? 'Full' : 'Filling', message: '' },
   ];
 }
 

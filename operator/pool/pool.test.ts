@@ -73,6 +73,12 @@ t.test('how many to create and to delete', async (t) => {
     ['the bucket limits', situation({ replicas: 100, refill: { perSecond: 5, burst: 5 } }, []), 5, 0],
     ['an empty bucket waits', situation({}, [], { memory: memoryOf({ bucket: { tokens: 0.2, at: NOW } }) }), 0, 0],
     ['refused creates wait', situation({}, [], { memory: memoryOf({ pausedUntil: NOW + 1_000 }) }), 0, 0],
+    [
+      'a template that cannot start dormant',
+      situation({}, many(1, 'ready'), { template: { image: 'x', deferredInit: false } }),
+      0,
+      1,
+    ],
     ['no template, no pods', situation({}, many(2, 'ready'), { template: undefined, hash: '' }), 0, 2],
   ];
   for (const [name, s, create, remove] of rows) {
@@ -115,6 +121,7 @@ t.test('status and conditions', async (t) => {
     'Ready=False TemplateNotFound',
     'TemplateFound=False TemplateNotFound',
   ]);
+  t.match(words(situation({}, [], { template: { image: 'x', deferredInit: false } })), ['Ready=False DeferredInitOff']);
   const quota = memoryOf({ trouble: { reason: 'QuotaExceeded', message: 'exceeded quota' } });
   t.match(words(situation({}, [], { memory: quota })), ['Ready=False QuotaExceeded']);
   const decision = decidePool(situation({}, [...many(2, 'ready'), warm('starting')]));

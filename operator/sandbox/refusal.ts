@@ -1,4 +1,4 @@
-import { isInvalid, KubeError } from '../../kube/errors.js';
+import { isAlreadyExists, isInvalid, KubeError } from '../../kube/errors.js';
 import type { Refusal } from './situation.js';
 
 const MESSAGE_LIMIT = 500;
@@ -13,5 +13,6 @@ export function refusalOf(child: Refusal['child'], error: unknown): Omit<Refusal
       reason: /exceeded quota|LimitRange|limitrange|maximum .* usage/.test(message) ? 'QuotaExceeded' : 'Forbidden',
       message,
     };
+  if (isAlreadyExists(error)) return { child, reason: 'NameTaken', message };
   return isInvalid(error) ? { child, reason: 'Invalid', message } : undefined;
 }

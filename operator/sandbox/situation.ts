@@ -23,7 +23,7 @@ export interface AgentFacts {
 /** Why the API server would not take a child. */
 export interface Refusal {
   child: 'service' | 'secret' | 'workspace' | 'pod';
-  reason: 'QuotaExceeded' | 'Forbidden' | 'Invalid' | 'ApiError';
+  reason: 'QuotaExceeded' | 'Forbidden' | 'Invalid' | 'NameTaken';
   message: string;
   /** Ms since 1970. */
   retryAt: number;
