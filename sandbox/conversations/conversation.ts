@@ -250,8 +250,8 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
     async setStatus(status) {
       if (record.status === status) return;
       record.status = status;
+      // The log says it; the record follows.
       await announce('execution_status', status);
-      await save();
     },
     flush: save,
     async shut() {

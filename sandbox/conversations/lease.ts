@@ -42,7 +42,7 @@ export function createLeaseKeeper(options: LeaseOptions): LeaseKeeper {
   const alive = options.alive ?? processLives;
   const write = (folder: string) => {
     const lease: LeaseFile = { owner, host, pid, expires: options.now() + options.ttlMs() };
-    return writeFileAtomic(join(folder, LEASE), JSON.stringify(lease));
+    return writeFileAtomic(join(folder, LEASE), JSON.stringify(lease), { durable: false });
   };
   /** A process id means something on its own host only; our own pid under another owner is a predecessor's. */
   const holds = (lease: LeaseFile) =>

@@ -96,13 +96,20 @@ export async function writeRecord(folder: string, record: ConversationRecord, se
 
 let temporary = 0;
 
-/** Writes a file so that readers see the old content or the new, also after a crash. */
-export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
+/**
+ * Writes a file so that readers see the old content or the new. `durable` (the default) also after a power cut; without,
+ * it is cheaper, and only a killed process loses nothing.
+ */
+export async function writeFileAtomic(
+  path: string,
+  content: string | Uint8Array,
+  options: { durable?: boolean } = {},
+): Promise<void> {
   const aside = `${path}.${process.pid}.${temporary++}.tmp`;
   const file = await open(aside, 'w', 0o600);
   try {
     await file.writeFile(content);
-    await file.datasync();
+    if (options.durable !== false) await file.datasync();
   } catch (error) {
     await rm(aside, { force: true });
     throw error;

@@ -11,6 +11,7 @@ import { readHooks } from '../services/hooks.js';
 import { listApps } from '../services/apps.js';
 import { MODELS, modelsOf, PROVIDERS } from '../services/models.js';
 import { loadSkills } from '../services/skills.js';
+import { createTitles } from '../services/titles.js';
 import { toolCatalog, toolNames } from '../tools/catalog.js';
 
 const TEN_YEARS = 315_360_000;
@@ -27,7 +28,8 @@ const completionSchema = z.looseObject({ model: z.string() });
 export function miscRoutes(app: FastifyInstance, context: Context): void {
   app.get('/api/tools/', () => toolNames());
   app.get('/api/tools/catalog', () => ({ tools: toolCatalog() }));
-  app.get('/api/apps', async () => ({ apps: await listApps(context.config) }));
+  const titles = createTitles(() => context.clock.now());
+  app.get('/api/apps', async () => ({ apps: await listApps(context.config, titles) }));
   app.post('/api/hooks', async (request) => {
     const { project_dir: dir } = bodyOf(request, hooksSchema, { optional: true });
     return { hook_config: dir == null || !isAbsolute(dir) ? null : await readHooks(context.paths.toLocal(dir)) };

@@ -1,15 +1,8 @@
 /** Which apps listen in the pod: its socket table, narrowed to processes that this server may look at. */
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import type { ListeningApp } from '../../contracts/agent/apps.js';
 import type { ServerConfig } from '../config.js';
-
-export interface ListeningApp {
-  port: number;
-  /** Address it is bound to; `0.0.0.0` or `::` means every one. */
-  address: string;
-  pid: number | null;
-  /** Name of its program; null when its process is not ours to see. */
-  process: string | null;
-}
+import type { Titles } from './titles.js';
 
 interface Socket {
   address: string;
@@ -24,12 +17,19 @@ const MAX_PROCESSES = 2000;
  * Listening TCP ports of this pod, lowest first, without the server's own and VS Code's. Where several pods share a
  * machine's socket table, only sockets of this server's descendants count. Empty where there is no /proc.
  */
-export async function listApps(config: ServerConfig, proc = '/proc', self = process.pid): Promise<ListeningApp[]> {
+export async function listApps(config: ServerConfig, titles: Titles): Promise<ListeningApp[]> {
+  const apps = await findApps(config);
+  return Promise.all(apps.map(async (app) => ({ ...app, title: await titles.of(app) })));
+}
+
+type FoundApp = Omit<ListeningApp, 'title'>;
+
+async function findApps(config: ServerConfig, proc = '/proc', self = process.pid): Promise<FoundApp[]> {
   const sockets = await listening(proc);
   if (sockets.length === 0) return [];
   const owners = await socketOwners(proc, await descendants(proc, self));
   const hidden = new Set([config.port, config.vscode.port]);
-  const apps = new Map<number, ListeningApp>();
+  const apps = new Map<number, FoundApp>();
   for (const socket of sockets) {
     const owner = owners.get(socket.inode);
     if (owner === undefined || hidden.has(socket.port) || apps.has(socket.port)) continue;

@@ -20,6 +20,7 @@ import { runShell } from './process.js';
 import { rangeOf } from './range.js';
 import { merge, MASK } from './settings-form.js';
 import { parseSkill, projectSkills } from './skills.js';
+import { createTitles, titleOf } from './titles.js';
 import { createZip } from './zip.js';
 
 t.test('/workspace stands for the root', async (t) => {
@@ -201,16 +202,22 @@ t.test('listening apps: the tables of /proc, and only our own processes', async 
   let told: (port: number) => void = () => undefined;
   const port = await new Promise<number>((resolve) => (told = resolve));
   const config = readServerConfig({ OH_SESSION_API_KEYS_0: 'k' });
+  const titles = createTitles(
+    () => 0,
+    () => Promise.reject(new Error('no page')),
+  );
   t.match(
-    (await listApps(config)).find((app) => app.port === port),
+    (await listApps(config, titles)).find((app) => app.port === port),
     { address: '127.0.0.1', process: 'node' },
   );
   child.stop();
   await child.result;
-  t.notOk((await listApps(config)).some((app) => app.port === port));
+  t.notOk((await listApps(config, titles)).some((app) => app.port === port));
 });
 
 t.test('small things', async (t) => {
+  t.equal(titleOf('<html><title>\n My  app </title>'), 'My app');
+  t.equal(titleOf('<title></title>'), null);
   t.same(rangeOf('bytes=1-3', 10), { start: 1, end: 3 });
   t.same(rangeOf('bytes=-3', 10), { start: 7, end: 9 });
   t.same(rangeOf('bytes=5-', 10), { start: 5, end: 9 });

@@ -54,8 +54,8 @@ export function createWebhooks(options: WebhookOptions): Webhooks {
           from: places[spec.base_url] ?? 0,
           onSent: async (next) => {
             places[spec.base_url] = next;
-            await writeFileAtomic(join(conversation.dataDir, PLACES), JSON.stringify(places)).catch((error: unknown) =>
-              log.warn({ err: error }, 'could not keep the place of a webhook'),
+            await writeFileAtomic(join(conversation.dataDir, PLACES), JSON.stringify(places), { durable: false }).catch(
+              (error: unknown) => log.warn({ err: error }, 'could not keep the place of a webhook'),
             );
           },
         }),
