@@ -5,6 +5,7 @@
  */
 import { SLOT_PATTERN } from './names.js';
 import type { PortName } from './ports.js';
+import { PASS_PARAMETER, PASS_PATH } from './tokens.js';
 
 export type UrlForm = 'host' | 'sibling' | 'path';
 
@@ -34,6 +35,18 @@ export function sandboxUrl(address: GatewayAddress, slot: string, port: PortRef 
     case 'path':
       return `${address.protocol}://${address.domain}/${slot}${prefix === '' ? '' : `/${prefix}`}`;
   }
+}
+
+/** URL that lets a browser in with an entry pass (tokens.ts) and goes on to the local path `to`; without it to '/'. */
+export function entryUrl(
+  address: GatewayAddress,
+  entry: { slot: string; port?: PortRef; pass: string; to?: string },
+): string {
+  const query = new URLSearchParams({
+    [PASS_PARAMETER]: entry.pass,
+    ...(entry.to === undefined ? {} : { to: entry.to }),
+  });
+  return `${sandboxUrl(address, entry.slot, entry.port)}${PASS_PATH}?${query.toString()}`;
 }
 
 /** Reads `vscode`, `work-1`, `3000` or '' as a port reference; undefined when it is none. */

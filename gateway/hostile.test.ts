@@ -303,7 +303,7 @@ t.test(
       );
     t.same(strangers.slice(0, 3), []);
     const through = pod.heard.join('').split(' HTTP/1.1\r\n').length - 1;
-    t.ok(through > 200, `${through} requests got through to the pod`);
+    t.ok(through > 100, `${through} requests got through to the pod`);
     t.match(await rawClientGet(gateway.port), /200 OK/, 'still there');
     t.equal(gateway.table.bySlot(A)?.load.requests, 0);
   },
