@@ -1,4 +1,6 @@
 /** Limits, secrets, condensation and what goes on beside the loop. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { NoCondenserError } from '../seam.js';
 import { agentConfig, llmConfig } from './testing/conversation.js';
@@ -110,4 +112,45 @@ t.test('beside the task: title, question, recovery, completion log', async (t) =
     error: /^A restart occurred/,
     classification: { kind: 'internal' },
   });
+});
+
+t.test('instructions of the repository and skills by keyword', async (t) => {
+  const skills = [
+    { name: 'docker', content: 'Use podman here.', trigger: { type: 'keyword', keywords: ['Docker', 'container'] } },
+    { name: 'style', content: 'Tabs, never spaces.', trigger: null },
+    {
+      name: 'pdf',
+      content: 'long',
+      trigger: null,
+      is_agentskills_format: true,
+      source: '/skills/pdf/SKILL.md',
+      description: 'reads PDFs',
+    },
+  ];
+  const context = {
+    skills,
+    system_message_suffix: 'Be brief.',
+    user_message_suffix: 'Thanks.',
+    load_project_skills: true,
+  };
+  const s = stage(t, [{ text: 'ok' }], { agent: agentConfig({ base_url: model.url }, { agent_context: context }) });
+  writeFileSync(join(s.conversation.workspaceDir, 'AGENTS.md'), 'Run `make test` first.');
+  await s.say('Build a docker image');
+  const given = s.of('SystemPromptEvent')[0]?.dynamic_context?.text ?? '';
+  for (const part of [
+    /Be brief\./,
+    /Tabs, never spaces\./,
+    /make test/,
+    /pdf \(\/skills\/pdf\/SKILL\.md\): reads PDFs/,
+  ])
+    t.match(given, part);
+  t.notMatch(given, /podman/);
+  t.match(s.of('MessageEvent')[0], {
+    activated_skills: ['docker'],
+    extended_content: [{ text: /Use podman here/ }, { text: 'Thanks.' }],
+  });
+  await s.say('Another container');
+  t.strictSame(s.of('MessageEvent')[1]?.activated_skills, [], 'once is enough');
+  await s.run();
+  t.match(JSON.stringify(model.requests.at(-1)?.messages), /podman/);
 });

@@ -10,6 +10,8 @@ import {
 import { appendCallError, RESTARTED } from './actions.js';
 import { condenseNow, condenserOf } from './condense.js';
 import { runLoop } from './run.js';
+import { calledSkills, calledText, skillsOf, skillsText, type KnownSkill } from './skills.js';
+import { contentText, text } from '../tools/tool.js';
 import { answerQuestion, makeTitle } from './side.js';
 import { systemPromptEvent } from './system-prompt.js';
 import { openCalls } from './view.js';
@@ -21,19 +23,33 @@ async function ensureSystemPrompt(worker: Worker): Promise<void> {
   if (view.events.some((event) => event.kind === 'SystemPromptEvent')) return;
   const { conversation, tools } = worker;
   const env = conversation.commandEnvironment();
+  const agent = conversation.settings().agent;
+  const skills = skillsText(await skillsOf(agent, conversation.workspaceDir));
   const facts = {
     workingDir: conversation.workspaceDir,
     workerPorts: [env['WORKER_1'], env['WORKER_2']].filter((port): port is string => port !== undefined && port !== ''),
     secrets: conversation.secrets.names(),
-    today: new Date(conversation.clock.now()).toISOString().slice(0, 10),
+    ...(skills === undefined ? {} : { skills }),
   };
-  await conversation.append(systemPromptEvent(conversation.settings().agent, tools.values(), facts));
+  await conversation.append(systemPromptEvent(agent, tools.values(), facts));
+}
+
+/** Skills that the message calls by a keyword, and that the model was not given before. */
+async function skillsFor(worker: Worker, message: Message): Promise<KnownSkill[]> {
+  const { conversation } = worker;
+  const skills = await skillsOf(conversation.settings().agent, conversation.workspaceDir);
+  if (skills.every((skill) => skill.keywords.length === 0)) return [];
+  const { events } = await worker.view.refresh();
+  const before = new Set(events.flatMap((event) => (event.kind === 'MessageEvent' ? event.activated_skills : [])));
+  return calledSkills(skills, contentText(message.content), before);
 }
 
 async function storeMessage(worker: Worker, message: Message, sender: string | undefined): Promise<string> {
+  const { conversation } = worker;
   await ensureSystemPrompt(worker);
-  const suffix = worker.conversation.settings().agent.agent_context?.user_message_suffix ?? '';
-  const stored = await worker.conversation.append({
+  const called = await skillsFor(worker, message);
+  const suffix = conversation.settings().agent.agent_context?.user_message_suffix ?? '';
+  const stored = await conversation.append({
     kind: 'MessageEvent',
     source: 'user',
     llm_message: {
@@ -47,11 +63,12 @@ async function storeMessage(worker: Worker, message: Message, sender: string | u
       responses_reasoning_item: message.responses_reasoning_item ?? null,
     },
     llm_response_id: null,
-    activated_skills: [],
-    extended_content: suffix === '' ? [] : [{ cache_prompt: false, type: 'text', text: suffix }],
+    activated_skills: called.map((skill) => skill.name),
+    extended_content: [...called.map(calledText), suffix].filter((part) => part !== '').map(text),
     sender: sender ?? null,
     critic_result: null,
   });
+  if (called.length > 0) await conversation.activateSkills(called.map((skill) => skill.name));
   return stored.id;
 }
 

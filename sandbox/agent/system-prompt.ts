@@ -8,7 +8,8 @@ export interface PromptFacts {
   /** Ports that an app should listen on to be seen by the user; may be empty. */
   workerPorts: string[];
   secrets: { name: string; description: string | null }[];
-  today: string;
+  /** Instructions and skills of the project, from `skillsText`. */
+  skills?: string;
 }
 
 function portsText(ports: string[]): string {
@@ -49,6 +50,7 @@ function contextText(agent: AgentConfig, facts: PromptFacts): string | undefined
   );
   const parts = [
     suffix.trim(),
+    facts.skills ?? '',
     secrets.length === 0
       ? ''
       : `# Secrets\nThese variables are set for commands that name them. Their values are hidden from you in every output:\n${secrets.join('\n')}`,
