@@ -13,7 +13,7 @@ const defaults = {
   OH_PERSISTENCE_DIR: join(dir, 'persistence'),
   SANDLOT_WORKSPACE_ROOT: join(dir, 'workspace'),
   OH_ENABLE_VSCODE: 'true',
-  SANDLOT_VSCODE_HOME: join(dir, 'vscode'),
+  SANDLOT_CACHE_DIR: join(dir, 'cache'),
   LOG_LEVEL: 'warn',
 };
 const env = { ...defaults, ...process.env };
