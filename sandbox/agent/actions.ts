@@ -1,4 +1,5 @@
 /** From the calls of an answer to stored actions, and from actions to observations. */
+import { randomUUID } from 'node:crypto';
 import type { AgentEventOf, NewEvent, Observation, SecurityRisk, TextContent } from '../../contracts/agent/events.js';
 import { text } from '../tools/tool.js';
 import { parseCall, type ParsedCall } from './arguments.js';
@@ -82,12 +83,23 @@ function actionEvent(
   };
 }
 
+/** Some models number their calls anew in each answer, or not at all; results are found by the id. */
+async function withOwnIds(worker: Worker, calls: LlmToolCall[]): Promise<LlmToolCall[]> {
+  const { events } = await worker.view.refresh();
+  const used = new Set(events.flatMap((event) => (event.kind === 'ActionEvent' ? [event.tool_call_id] : [])));
+  return calls.map((call) => {
+    const id = call.id === '' || used.has(call.id) ? `call_${randomUUID().replaceAll('-', '')}` : call.id;
+    used.add(id);
+    return { ...call, id };
+  });
+}
+
 /** Writes the actions of an answer. Gives back those that can be run, in order. Called inside `whileTools`. */
 export async function appendActions(worker: Worker, response: LlmResponse): Promise<ActionEvent[]> {
   const { conversation } = worker;
   const analyzed = conversation.settings().securityAnalyzer !== null;
   const valid: ActionEvent[] = [];
-  for (const [index, call] of response.toolCalls.entries()) {
+  for (const [index, call] of (await withOwnIds(worker, response.toolCalls)).entries()) {
     const parsed = parse(worker, call);
     const event = actionEvent(
       { call, parsed, first: index === 0 },

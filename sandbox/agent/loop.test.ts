@@ -128,6 +128,23 @@ t.test('several calls in one answer, some of them wrong', async (t) => {
   );
 });
 
+t.test('a model that numbers its calls anew each time', async (t) => {
+  const again = (n: number): Turn => ({
+    calls: [
+      { ...terminal(`echo ${n}`), id: 'call_0' },
+      { ...terminal(`echo ${n}b`), id: 'call_0' },
+    ],
+  });
+  const s = stage(t, [again(1), again(2), finish('x')]);
+  await s.say('go');
+  t.equal(await s.run(), 'finished');
+  t.equal(new Set(s.of('ActionEvent').map((event) => event.tool_call_id)).size, 5);
+  t.strictSame(
+    s.of('ObservationEvent').map((event) => firstText(event.observation)),
+    ['1', '1b', '2', '2b', 'x'],
+  );
+});
+
 t.test('errors of the model', async (t) => {
   const cases: [Turn['error'] & object, string, string, RegExp][] = [
     [{ status: 400, message: 'bad' }, 'LLMBadRequestError', 'config', /BadRequestError: OpenAIException - bad$/],

@@ -31,6 +31,13 @@ const SEEN = new Set<AgentEvent['kind']>([
 ]);
 const isSeen = (event: AgentEvent): event is ViewEvent => SEEN.has(event.kind);
 
+/** Without what the model does not read: whole files before and after an edit. */
+function slim(event: ViewEvent): ViewEvent {
+  if (event.kind !== 'ObservationEvent' || event.observation.kind !== 'FileEditorObservation') return event;
+  const { old_content: _old, new_content: _new, ...observation } = event.observation;
+  return { ...event, observation: observation as typeof event.observation };
+}
+
 export interface View {
   events: ViewEvent[];
   /** A condensation was asked for and has not happened. */
@@ -44,7 +51,7 @@ export const summaryId = (condensationId: string): string => `${condensationId}-
 
 /** The view after one more event. Changes `view`. */
 export function addEvent(view: View, event: AgentEvent): void {
-  if (isSeen(event)) view.events.push(event);
+  if (isSeen(event)) view.events.push(slim(event));
   else if (event.kind === 'CondensationRequest') view.condensationWanted = true;
   else if (event.kind === 'Condensation') {
     const forgotten = new Set(event.forgotten_event_ids);

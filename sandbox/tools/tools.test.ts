@@ -120,6 +120,9 @@ for (const type of ['pty', 'subprocess']) {
     t.match(suffix(await stopped), /interrupted/);
     t.equal(said(await run('echo on')), 'on', 'the shell outlives an interrupt');
 
+    await run(`rm -rf ${tmpdir()}/sandlot-terminal-${process.pid}-*`);
+    t.equal(said(await run('echo and on')), 'and on', 'it does without its folder for a moment');
+
     t.match(suffix(await run('exit 4')), /shell ended with exit code 4/);
     t.equal(
       said(await run('echo "new $KEPT"')),

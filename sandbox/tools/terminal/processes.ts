@@ -2,6 +2,7 @@
  * The processes that a terminal started, and the ports that they listen on, read from /proc. Where there is no
  * /proc (macOS), ports are unknown and only the shell's process group is ended.
  */
+import { existsSync } from 'node:fs';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -42,15 +43,17 @@ function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
+async function endGroup(leader: number): Promise<void> {
+  signal(-leader, 'SIGHUP');
+  await sleep(200);
+  signal(-leader, 'SIGKILL');
+}
+
 /** Ends the terminal's processes: asks first, then kills. Bounded in time. */
 export async function endProcesses(leader: number, mark: string): Promise<void> {
+  if (!existsSync('/proc/self')) return endGroup(leader);
   const ask = await processesOf(leader, mark);
   for (const pid of ask) signal(pid, pid === leader ? 'SIGHUP' : 'SIGTERM');
-  if (ask.length === 0) {
-    signal(-leader, 'SIGKILL');
-    signal(leader, 'SIGKILL');
-    return;
-  }
   for (let round = 0; round < 10; round++) {
     await sleep(50);
     if ((await processesOf(leader, mark)).length === 0) return;

@@ -4,7 +4,7 @@
  * code and the folder.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findShell, openChannel, type Channel } from './channel.js';
@@ -212,10 +212,12 @@ function attach({ channel, nonce, dir, exportsFile, read, options }: Attached): 
       return prompt;
     },
     start(command, exports) {
-      const file = join(dir, `command-${++commands}`);
+      const file = join(dir, `command-${commands + 1}`);
+      // A command may have emptied the folder for temporary files.
+      mkdirSync(dir, { recursive: true, mode: 0o700 });
       const sets = Object.entries(exports).map(([name, value]) => `export ${name}=${quoted(value)}\n`);
       writeFileSync(file, `${sets.join('')}${command}\n`, { mode: 0o600 });
-      rmSync(join(dir, `command-${commands - 1}`), { force: true });
+      rmSync(join(dir, `command-${commands++}`), { force: true });
       busy = true;
       void capture.close();
       capture = newCapture();
