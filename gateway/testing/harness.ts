@@ -55,7 +55,9 @@ export async function startTestGateway(
     maxRequests?: number;
     maxTunnels?: number;
     port?: number;
-    log?: boolean;
+    /** With the port, for browsers. */
+    domain?: string;
+    ui?: string;
   } = {},
 ): Promise<TestGateway> {
   const finished: Finished[] = [];
@@ -64,9 +66,9 @@ export async function startTestGateway(
   const gateway = buildGateway(
     {
       secret: SECRET,
-      domain: DOMAIN,
+      domain: options.domain ?? DOMAIN,
       protocol: 'http',
-      uiOrigins: [UI],
+      uiOrigins: [options.ui ?? UI],
       maxRequests: options.maxRequests ?? 1000,
       maxTunnels: options.maxTunnels ?? 1000,
       trustForwarded: false,
