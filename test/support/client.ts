@@ -13,7 +13,12 @@ const localhost: typeof lookup = ((
   if (options.all === true) give(null, [{ address: '127.0.0.1', family: 4 }]);
   else give(null, '127.0.0.1', 4);
 }) as never;
-const agent = new Agent({ connect: { lookup: localhost } });
+const agents = new Map<string, Agent>();
+function agentFor(ca: string): Agent {
+  const known = agents.get(ca) ?? new Agent({ connect: { lookup: localhost, ...(ca === '' ? {} : { ca }) } });
+  agents.set(ca, known);
+  return known;
+}
 
 export interface Answer<T = unknown> {
   status: number;
@@ -26,11 +31,13 @@ export interface AskOptions {
   method?: 'GET' | 'POST' | 'PATCH' | 'DELETE' | 'PUT';
   body?: unknown;
   headers?: Record<string, string>;
+  /** Certificate (PEM) that an https server is trusted by. */
+  ca?: string;
 }
 
 export async function ask<T = unknown>(url: string, options: AskOptions = {}): Promise<Answer<T>> {
   const response = await request(url, {
-    dispatcher: agent,
+    dispatcher: agentFor(options.ca ?? ''),
     method: options.method ?? 'GET',
     headers: { ...(options.body === undefined ? {} : { 'content-type': 'application/json' }), ...options.headers },
     ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),

@@ -42,7 +42,7 @@ function mentions(file: string, needle: string): boolean {
 }
 
 interface KubeConfigFile {
-  clusters: { cluster: { server: string } }[];
+  clusters: { cluster: { server: string; 'certificate-authority-data': string } }[];
   users: { user: { token: string } }[];
 }
 
@@ -54,9 +54,14 @@ export interface Listed {
 /** A plain HTTP call to the stack's Kubernetes API, with the token of the printed kubeconfig. */
 export async function askKube<T>(stack: Stack, path: string, options: AskOptions = {}): Promise<Answer<T>> {
   const config = parse(readFileSync(stack.kubeconfig, 'utf8')) as KubeConfigFile;
-  const server = config.clusters[0]?.cluster.server ?? '';
+  const cluster = config.clusters[0]?.cluster;
+  const ca = Buffer.from(cluster?.['certificate-authority-data'] ?? '', 'base64').toString();
   const authorization = `Bearer ${config.users[0]?.user.token ?? ''}`;
-  return await ask<T>(`${server}${path}`, { ...options, headers: { authorization, ...options.headers } });
+  return await ask<T>(`${cluster?.server ?? ''}${path}`, {
+    ca,
+    ...options,
+    headers: { authorization, ...options.headers },
+  });
 }
 
 export async function listKube(stack: Stack, path: string): Promise<Listed[]> {
