@@ -88,12 +88,18 @@ function alive({ pid, started }: Holder): boolean {
   return started === null || now === null || now === started;
 }
 
-/** Start time of a process in ticks since boot (field 22 of /proc/<pid>/stat); null where there is no /proc. */
+const ZOMBIE = 'Z';
+
+/**
+ * Start time of a process in ticks since boot (field 22 of /proc/<pid>/stat); null where there is no /proc. A process that has
+ * ended and only waits for its parent to notice has none (`ended`).
+ */
 function startOf(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The name in parentheses may hold blanks; the fields after it do not.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === ZOMBIE ? 'ended' : (fields[19] ?? null);
   } catch {
     return null;
   }

@@ -20,6 +20,8 @@ import { mountsOf, VolumeError } from './volumes.js';
 export interface PodContext {
   node: Node;
   pod(): Pod;
+  /** As it was when this node first saw it: what ran before. */
+  first: Pod;
   facts(): PodFacts;
   folders: ReadonlyMap<string, string>;
   references(): Promise<References>;
@@ -67,7 +69,7 @@ export function createContainerRunner(
   const { node } = context;
   const { clock } = node;
   const uid = context.pod().metadata.uid ?? '';
-  const facts: ContainerFacts = { ...freshFacts(container, hasInit), ...earlier(context.pod(), container) };
+  const facts: ContainerFacts = { ...freshFacts(container, hasInit), ...earlier(context.first, container) };
   const stopping = new AbortController();
   let current: { started: Started; around: Surroundings; writer: LogWriter; mark: string } | undefined;
   let killAt: { at: number; wake: AbortController; run: number } | undefined;
@@ -272,7 +274,7 @@ function waitingOf(error: unknown): { reason: string; message: string; retryMs: 
 }
 
 /** A pod that ran before this node started goes on counting, as after a reboot; what ran then is said to have been lost. */
-function earlier(pod: Pod, container: Container): Partial<ContainerFacts> {
+export function earlier(pod: Pod, container: Container): Partial<ContainerFacts> {
   const all = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
   const before = all.find(({ name }) => name === container.name);
   if (before?.containerID === undefined) return {};

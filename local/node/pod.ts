@@ -2,7 +2,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { isNotFound } from '../../kube/client.js';
 import { PVC, type Container, type PersistentVolumeClaim, type Pod } from '../../kube/kinds.js';
-import { createContainerRunner, type ContainerRunner, type PodContext } from './container.js';
+import { createContainerRunner, earlier, type ContainerRunner, type PodContext } from './container.js';
 import type { PodFacts } from './fields.js';
 import type { Node } from './node.js';
 import { killAll } from './processes.js';
@@ -80,7 +80,7 @@ export function startPod(node: Node, first: Pod, changed: () => void): PodRuntim
   };
   const run = async (): Promise<void> => {
     folders = await prepare();
-    const context: PodContext = { node, pod: () => pod, facts, folders, references, changed };
+    const context: PodContext = { node, first, pod: () => pod, facts, folders, references, changed };
     changed();
     const policy = pod.spec.restartPolicy ?? 'Always';
     for (const container of pod.spec.initContainers ?? []) {
@@ -108,7 +108,7 @@ export function startPod(node: Node, first: Pod, changed: () => void): PodRuntim
     .finally(changed);
 
   const factsOf = (container: Container, hasInit: boolean): ContainerFacts =>
-    runners.get(container.name)?.facts() ?? known(pod, container) ?? freshFacts(container, hasInit);
+    runners.get(container.name)?.facts() ?? { ...freshFacts(container, hasInit), ...earlier(first, container) };
 
   const stop = async (graceMs: number): Promise<void> => {
     stopping.abort();
@@ -146,12 +146,3 @@ export function startPod(node: Node, first: Pod, changed: () => void): PodRuntim
 
 export const graceMsOf = (pod: Pod): number =>
   (pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30) * 1000;
-
-/** What the status says of a container that this node has not looked at: it ended, or it waits for its turn. */
-function known(pod: Pod, container: Container): ContainerFacts | undefined {
-  const status = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])].find(
-    ({ name }) => name === container.name,
-  );
-  if (status === undefined || status.containerID === undefined) return undefined;
-  return { ...freshFacts(container, false), restarts: status.restartCount, id: status.containerID };
-}

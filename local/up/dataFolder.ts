@@ -7,6 +7,13 @@ import { FolderInUseError, lockFolder } from '../../apiserver/db/lock.js';
 /** The folder cannot be used; the message says why and what to do. */
 export class FolderProblem extends Error {
   override readonly name = 'FolderProblem';
+  /** Another process has it; that may pass. */
+  readonly inUse: boolean;
+
+  constructor(message: string, { inUse = false, cause }: { inUse?: boolean; cause?: unknown } = {}) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.inUse = inUse;
+  }
 }
 
 export interface DataFolder {
@@ -80,6 +87,7 @@ function lock(path: string): () => void {
     if (!(error instanceof FolderInUseError)) throw error;
     throw new FolderProblem(
       `Sandlot already runs in ${path} (process ${error.pid}): stop that one first, or choose another folder with --data`,
+      { inUse: true },
     );
   }
 }

@@ -4,7 +4,7 @@ import { systemClock } from '../../process/clock.js';
 import { version } from '../../process/root.js';
 import { clusterId } from '../node/node.js';
 import { killAll } from '../node/processes.js';
-import { FolderProblem, openDataFolder } from './dataFolder.js';
+import { FolderProblem, openDataFolder, type DataFolder } from './dataFolder.js';
 import { parseOptions, UsageError, usage, type UpOptions } from './options.js';
 import { PortTaken } from './ports.js';
 import { ProgramFailed } from './programs.js';
@@ -33,7 +33,7 @@ export async function main(env: NodeJS.ProcessEnv, argv: string[]): Promise<void
 }
 
 async function run(options: UpOptions, env: NodeJS.ProcessEnv): Promise<void> {
-  const folder = openDataFolder(options.dataDir);
+  const folder = await openPatiently(options.dataDir);
   const stopped = whenToldToStop();
   let up: Up | undefined;
   try {
@@ -51,6 +51,20 @@ async function run(options: UpOptions, env: NodeJS.ProcessEnv): Promise<void> {
     folder.unlock();
   }
   process.exit(0);
+}
+
+const LOCK_TRIES = 8;
+
+/** A run that was killed a moment ago may still be going. */
+async function openPatiently(path: string): Promise<DataFolder> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return openDataFolder(path);
+    } catch (error) {
+      if (!(error instanceof FolderProblem) || !error.inUse || tries === LOCK_TRIES) throw error;
+      await systemClock.sleep(150);
+    }
+  }
 }
 
 function whenToldToStop(): Promise<string> {

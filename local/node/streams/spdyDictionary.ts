@@ -1,12 +1,12 @@
 /** The dictionary of SPDY/3 header compression (draft-mbelshe-httpbis-spdy-00, 2.6.10.1): names with their lengths, then text. */
 const NAMES =
-  'options head post put delete trace accept accept-charset accept-encoding accept-language accept- ' +
-  'ranges age allow authorization cache-control connection content-base content-encoding content- ' +
-  'language content-length content-location content-md5 content-range content-type date etag expect ' +
-  'expires from host if-match if-modified-since if-none-match if-range if-unmodified-since last- ' +
-  'modified location max-forwards pragma proxy-authenticate proxy-authorization range referer retry- ' +
-  'after server te trailer transfer-encoding upgrade user-agent vary via warning www-authenticate ' +
-  'method get status 200 OK version HTTP/1.1 url public set-cookie keep-alive origin';
+  'options,head,post,put,delete,trace,accept,accept-charset,accept-encoding,accept-language,' +
+  'accept-ranges,age,allow,authorization,cache-control,connection,content-base,content-encoding,' +
+  'content-language,content-length,content-location,content-md5,content-range,content-type,date,etag,' +
+  'expect,expires,from,host,if-match,if-modified-since,if-none-match,if-range,if-unmodified-since,' +
+  'last-modified,location,max-forwards,pragma,proxy-authenticate,proxy-authorization,range,referer,' +
+  'retry-after,server,te,trailer,transfer-encoding,upgrade,user-agent,vary,via,warning,www-authenticate,' +
+  'method,get,status,200 OK,version,HTTP/1.1,url,public,set-cookie,keep-alive,origin';
 
 const TEXT =
   '100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505203 Non-Au' +
@@ -23,6 +23,6 @@ const lengthOf = (name: string): Buffer => {
 };
 
 export const SPDY_DICTIONARY = Buffer.concat([
-  ...NAMES.split(' ').flatMap((name) => [lengthOf(name), Buffer.from(name)]),
+  ...NAMES.split(',').flatMap((name) => [lengthOf(name), Buffer.from(name)]),
   Buffer.from(TEXT),
 ]);

@@ -31,6 +31,8 @@ export function openWebSocket(
     refuse(socket, 400, `unable to upgrade: one of these WebSocket protocols is needed: ${protocols.join(', ')}`);
     return Promise.resolve(undefined);
   }
+  // ws refuses names with a slash, which the tunnel's has: it gets to see a plain one, the client gets the real one back.
+  request.headers['sec-websocket-protocol'] = 'chosen';
   const server = new WebSocketServer({
     noServer: true,
     clientTracking: false,
