@@ -1,7 +1,9 @@
 /** The shell commands that prepare a workspace. Pure. */
 import { quote } from '../agent/bash.js';
 
-export const PROJECT_ROOT = '/workspace/project';
+/** Where shell commands of the preparation start. They name everything below it relatively: a process pod has its workspace elsewhere. */
+export const WORKSPACE = '/workspace';
+export const PROJECT_ROOT = `${WORKSPACE}/project`;
 
 /** Where the conversation's agent works. Two conversations of one sandbox never share a folder. */
 export function workingDirOf(conversationId: string, repository: string | null): string {
@@ -10,6 +12,7 @@ export function workingDirOf(conversationId: string, repository: string | null):
 }
 
 export interface Workspace {
+  /** Below WORKSPACE. */
   dir: string;
   /** Full URL, without credentials; null: an empty repository. */
   cloneUrl: string | null;
@@ -21,9 +24,10 @@ export interface Workspace {
   userEmail: string | null;
 }
 
-/** Makes the folder and its repository. Safe to repeat: an existing clone is kept. */
+/** Makes the folder and its repository; to be run in WORKSPACE. Safe to repeat: an existing clone is kept. */
 export function prepareCommand(workspace: Workspace): string {
-  const { dir, cloneUrl, branch } = workspace;
+  const { cloneUrl, branch } = workspace;
+  const dir = workspace.dir.slice(WORKSPACE.length + 1);
   const lines = [`set -e`, `mkdir -p ${quote(dir)}`, `cd ${quote(dir)}`];
   if (cloneUrl === null) {
     lines.push(`[ -e .git ] || git init -q`);

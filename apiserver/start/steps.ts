@@ -18,7 +18,15 @@ import { settingsStore } from '../settings/store.js';
 import { emptySettings } from '../settings/model.js';
 import { ownedBy } from '../db/owned.js';
 import { conversationPayload, modelOf } from './payload.js';
-import { cloneUrlOf, foundIn, HOOK_COMMAND, prepareCommand, SETUP_COMMAND, workingDirOf } from './repository.js';
+import {
+  cloneUrlOf,
+  foundIn,
+  HOOK_COMMAND,
+  prepareCommand,
+  SETUP_COMMAND,
+  WORKSPACE,
+  workingDirOf,
+} from './repository.js';
 import { startRequest, type StartRequest } from './request.js';
 import { defaultTitle } from './title.js';
 
@@ -133,7 +141,7 @@ async function prepareRepository(context: StepContext): Promise<Partial<StartTas
     userName: textOrNull(stored.scalars.git_user_name),
     userEmail: textOrNull(stored.scalars.git_user_email),
   });
-  const result = await bash(context, command, { cwd: '/workspace', timeout: repository === null ? 30 : 300 });
+  const result = await bash(context, command, { cwd: WORKSPACE, timeout: repository === null ? 30 : 300 });
   if (result.exitCode !== 0) {
     const where =
       repository === null
