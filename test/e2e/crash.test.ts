@@ -14,7 +14,7 @@ import {
   type WireEvent,
 } from '../support/client.js';
 import { askKube, childrenOf, listKube, processesOf } from '../support/machine.js';
-import { newDataFolder, removeFolder, startStack, until, type Stack } from '../support/stack.js';
+import { freePorts, newDataFolder, removeFolder, startStack, until, type Stack } from '../support/stack.js';
 
 /** Long enough that a kill at any of the moments below meets it at work; every line leaves a mark that can be counted. */
 const LINES = Array.from({ length: 8 }, (_, line) => `echo mark-${line} | tee -a marks.txt; sleep 0.15`).join('\n');
@@ -71,7 +71,8 @@ t.test('the agent server killed in its work says so, and goes on when told', { t
 
 t.test('everything killed at once', { timeout: 200_000 }, async (t) => {
   const data = await newDataFolder();
-  let stack = await startStack({ data });
+  const ports = await freePorts();
+  let stack = await startStack({ data, ports });
   t.teardown(async () => {
     await stack.stop();
     await removeFolder(data);
@@ -80,7 +81,7 @@ t.test('everything killed at once', { timeout: 200_000 }, async (t) => {
   await checkWhole(t, stack, id, 'before');
   const before = await history(stack, id);
   await stack.kill();
-  stack = await startStack({ data });
+  stack = await startStack({ data, ports });
   const after = await running(stack, id);
   t.same(lost(before, await history(stack, id)), [], 'history is whole');
   t.same(lost(before, await eventsOf(after)), [], "and so is the agent server's");

@@ -17,7 +17,7 @@ import {
   type WireEvent,
 } from '../support/client.js';
 import { askKube, listKube, processesOf } from '../support/machine.js';
-import { newDataFolder, removeFolder, startStack, until } from '../support/stack.js';
+import { freePorts, newDataFolder, removeFolder, startStack, until } from '../support/stack.js';
 
 /** A web app that answers with a file of the workspace, as an agent would write and start one. */
 const APP = `cat > app.mjs <<'EOF'
@@ -36,7 +36,8 @@ const SANDBOXES = '/apis/sandlot.dev/v1alpha1/namespaces/default/sandboxes';
 
 t.test('one command runs a conversation end to end', { timeout: 240_000 }, async (t) => {
   const data = await newDataFolder();
-  let stack = await startStack({ data });
+  const ports = await freePorts();
+  let stack = await startStack({ data, ports });
   t.teardown(async () => {
     await stack.stop();
     await removeFolder(data);
@@ -115,7 +116,7 @@ t.test('one command runs a conversation end to end', { timeout: 240_000 }, async
   await t.test('a restart of everything finds the conversation', async (t) => {
     t.equal(await stack.stop(), 0, 'Ctrl-C ends it cleanly');
     t.same(processesOf(data), [], 'and leaves no process');
-    stack = await startStack({ data });
+    stack = await startStack({ data, ports });
     t.ok(await running(stack, id), 'the earlier conversation is back');
     t.ok(
       (await history(stack, id)).some((event) => outputOf(event) === 'made by the agent'),
