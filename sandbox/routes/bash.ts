@@ -1,16 +1,24 @@
 /** `/api/bash`: commands that clients run themselves. `prefix` is `/api` or a conversation's own mirror of it. */
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Context } from '../context.js';
 import { notFound } from '../http/errors.js';
 import { optionalChoice, optionalInt, optionalText, optionalTime, pageLimit } from '../http/query.js';
 import { bodyOf, paramOf, queryOf, SUCCESS } from '../http/route.js';
-import { bashRequest } from '../services/bash.js';
+import { parseUuid } from '../http/uuid.js';
+import { bashRequest, type BashRequest } from '../services/bash.js';
 
 const idsSchema = z.array(z.string()).max(1000);
 
 export function bashRoutes(app: FastifyInstance, context: Context, prefix: string): void {
   const { bash } = context;
+  /** Below a conversation a command starts in its workspace. */
+  const requestOf = (request: FastifyRequest): BashRequest => {
+    const wanted = bodyOf(request, bashRequest);
+    const id = parseUuid(paramOf(request, 'runtime_conversation_id'));
+    const folder = id === undefined ? undefined : context.conversations.record(id)?.workspace.working_dir;
+    return folder === undefined ? wanted : { ...wanted, cwd: wanted.cwd ?? folder };
+  };
   app.get(`${prefix}/bash/bash_events/search`, async (request) => {
     const query = queryOf(request);
     const filter = {
@@ -34,11 +42,11 @@ export function bashRoutes(app: FastifyInstance, context: Context, prefix: strin
     Promise.all(bodyOf(request, idsSchema).map(async (id) => (await bash.get(id)) ?? null)),
   );
   app.post(`${prefix}/bash/start_bash_command`, async (request) => {
-    const { command } = await bash.start(bodyOf(request, bashRequest));
+    const { command } = await bash.start(requestOf(request));
     return command;
   });
   app.post(`${prefix}/bash/execute_bash_command`, async (request) => {
-    const { done } = await bash.start(bodyOf(request, bashRequest));
+    const { done } = await bash.start(requestOf(request));
     return done;
   });
   app.delete(`${prefix}/bash/bash_events`, async () => ({ cleared_count: await bash.clear() }));

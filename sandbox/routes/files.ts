@@ -9,8 +9,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Context } from '../context.js';
 import { badRequest, notFound, ValidationError } from '../http/errors.js';
 import { optionalText, pageLimit, requiredText } from '../http/query.js';
-import { conversationId, paramOf, queryOf, SUCCESS } from '../http/route.js';
-import { hexOf, parseUuid } from '../http/uuid.js';
+import { conversationId, queryOf, SUCCESS } from '../http/route.js';
+import { hexOf } from '../http/uuid.js';
 import { trajectory } from '../services/trajectory.js';
 import { rangeOf } from '../services/range.js';
 
@@ -123,7 +123,3 @@ async function sendFile(request: FastifyRequest, reply: FastifyReply, path: stri
     .header('content-length', range.end - range.start + 1)
     .send(createReadStream(path, range));
 }
-
-/** Ids of paths may have dashes or not. */
-export const runtimeConversation = (request: FastifyRequest): string | undefined =>
-  parseUuid(paramOf(request, 'runtime_conversation_id'));
