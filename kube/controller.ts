@@ -1,4 +1,5 @@
 /** The loop around a reconcile function: takes keys, bounds time, turns outcomes into the next visit. */
+import { setMaxListeners } from 'node:events';
 import { isConflict, KubeError } from './errors.js';
 import type { Log } from './log.js';
 import type { KubeMetrics, ReconcileResult } from './metrics.js';
@@ -47,6 +48,8 @@ export function startController(options: ControllerOptions): Controller {
   const { name, reconcile, clock, log, metrics, workers = 1, timeoutMs = TIMEOUT_MS } = options;
   const queue = options.queue ?? createQueue({ clock, name, metrics });
   const stopping = new AbortController();
+  // Every running reconcile listens for the stop.
+  setMaxListeners(workers + 10, stopping.signal);
   let active = 0;
 
   const work = async ({ key, priority }: WorkItem): Promise<void> => {

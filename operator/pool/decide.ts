@@ -174,7 +174,8 @@ export function statusDelayMs(
   after: SandboxPoolStatus,
   sinceMs: number,
 ): number {
+  // A claim makes a pool go from Full to Filling and back; that is counting too.
   const words = (status: SandboxPoolStatus | undefined) =>
-    JSON.stringify(status?.conditions?.map(({ type, status: value, reason }) => [type, value, reason]));
+    status?.conditions?.map(({ reason }) => (reason === 'Full' ? 'Filling' : reason)).join();
   return words(before) === words(after) ? Math.max(0, STATUS_STEP_MS - sinceMs) : 0;
 }

@@ -138,14 +138,14 @@ t.test('status and conditions', async (t) => {
 });
 
 t.test('a status that differs in counts only waits its second', async (t) => {
-  const of = (status: 'True' | 'False', replicas: number): SandboxPoolStatus => ({
+  const of = (reason: string, replicas: number): SandboxPoolStatus => ({
     replicas,
-    conditions: [{ type: 'Ready', status, reason: 'r', message: '', lastTransitionTime: '' }],
+    conditions: [{ type: 'Ready', status: 'True', reason, message: '', lastTransitionTime: '' }],
   });
-  t.equal(statusDelayMs(of('True', 1), of('True', 2), 300), 700);
-  t.equal(statusDelayMs(of('True', 1), of('True', 2), 2_000), 0);
-  t.equal(statusDelayMs(of('True', 1), of('False', 1), 300), 0);
-  t.equal(statusDelayMs(undefined, of('True', 1), 0), 0);
+  t.equal(statusDelayMs(of('Full', 1), of('Filling', 2), 300), 700);
+  t.equal(statusDelayMs(of('Full', 1), of('Filling', 2), 2_000), 0);
+  t.equal(statusDelayMs(of('Full', 1), of('QuotaExceeded', 1), 300), 0);
+  t.equal(statusDelayMs(undefined, of('Full', 1), 0), 0);
 });
 
 t.test('token bucket', async (t) => {

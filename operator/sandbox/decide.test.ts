@@ -76,7 +76,15 @@ t.test('claimed pods: found again by their labels, ready only with their keys, a
   const claimed = decide(situation({ sandbox, pod, workspace: foreign, agent: { init: 'ready' } }));
   t.match(claimed.status, { slot, keyEpoch: 1, pool: 'p', phase: 'Running', claimedAt: timestamp(NOW) });
   t.same(claimed.actions, []);
-  t.match(claimed.afterwards, [{ do: 'adopt', what: 'workspace', slot }]);
+  t.match(claimed.ending, { type: 'wait', ms: 1_000, reason: 'adoption' }, 'other claims come first');
+  const settled = situation({
+    sandbox: after(sandbox, claimed),
+    pod,
+    workspace: foreign,
+    agent: { init: 'ready' },
+    now: NOW + 1_000,
+  });
+  t.match(decide(settled).actions, [{ do: 'adopt', what: 'workspace', slot }]);
   const bad = decide(situation({ sandbox, pod, agent: { init: 'failed' } }));
   t.equal(at(bad, 'AgentReady'), 'False InitFailed');
   t.match(bad.actions.at(-1), { do: 'deletePod', name: slot });

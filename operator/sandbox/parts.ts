@@ -62,7 +62,7 @@ export function adoptions(s: Situation): Action[] {
 }
 
 export function decision(parts: Partial<Decision> & Pick<Decision, 'status'>): Decision {
-  return { first: 'actions', actions: [], afterwards: [], reports: [], ending: done, ...parts };
+  return { first: 'actions', actions: [], reports: [], ending: done, ...parts };
 }
 
 export const wait = (ms: number, reason: string): Outcome => waitMs(Math.max(0, Math.ceil(ms)), reason);

@@ -14,6 +14,8 @@ import { statusOf, WITHOUT_POD } from './status.js';
 
 /** lastActivityTime is written anew only when it moved by this much, ms: it costs a write per sandbox. */
 const ACTIVITY_STEP_MS = 300_000;
+/** A claim's Secret and workspace change hands this much later, ms: in a burst, other claims come first. */
+const ADOPT_AFTER_MS = 1_000;
 /** Reasons worth an Event when they come up. */
 const NOTABLE = new Set([
   'ImagePullFailed',
@@ -40,7 +42,7 @@ export function decidePresent(s: Situation, shape: Shape, pod: Pod): Decision {
   if (s.agent.init === 'failed' && bornWarm(pod)) return replace();
   const strays = deletion({ ...s, pod: undefined, workspace: undefined, secret: undefined });
   if (state.kind !== 'ready')
-    return decision({ status, reports, actions: strays, afterwards: adoptions(s), ending: untilDeadline(s, pod) });
+    return decision({ status, reports, actions: [...strays, ...adoptions(s)], ending: untilDeadline(s, pod) });
   if (s.agent.init === 'unknown' && bornWarm(pod))
     return decision({ status, reports, actions: [...strays, { do: 'initialise', pod, epoch }] });
   return serving(s, pod, { status, reports, strays });
@@ -58,22 +60,24 @@ function keepCause(s: Situation, state: PodState): PodState {
   return { ...state, ready: no(before.reason, before.message) };
 }
 
-/** Ready: only the clocks are left. */
+/** Ready: what a claim left to do, once nobody waits any more, and the clocks. */
 function serving(s: Situation, pod: Pod, so: { status: SandboxStatus; reports: Report[]; strays: Action[] }): Decision {
   const { status, reports, strays } = so;
-  const epoch = status.keyEpoch ?? 1;
-  const activeAt = lastActivity(s, timeMs(status.claimedAt) ?? 0);
-  const idle = idleVerdict(s, activeAt);
-  const rest = { reports, afterwards: adoptions(s) };
+  const claimedAt = timeMs(status.claimedAt) ?? 0;
+  const left = adoptions(s);
+  const due = claimedAt + ADOPT_AFTER_MS - s.now;
+  const actions = [...strays, ...(due > 0 ? [] : left)];
+  const later = (ending: Outcome) => (left.length > 0 && due > 0 ? sooner(ending, due, 'adoption') : ending);
+  const idle = idleVerdict(s, lastActivity(s, claimedAt));
   switch (idle.kind) {
     case 'ask':
-      return decision({ ...rest, status, actions: [...strays, { do: 'askIdle', pod, epoch }] });
+      return decision({ status, reports, actions: [...actions, { do: 'askIdle', pod, epoch: status.keyEpoch ?? 1 }] });
     case 'idle':
       return pauseForIdleness(s, status, idle.ms);
     case 'wait':
-      return decision({ ...rest, status, actions: strays, ending: wait(idle.until - s.now, 'idle clock') });
+      return decision({ status, reports, actions, ending: later(wait(idle.until - s.now, 'idle clock')) });
     case 'off':
-      return decision({ ...rest, status, actions: strays });
+      return decision({ status, reports, actions, ending: later(done) });
   }
 }
 

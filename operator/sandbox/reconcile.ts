@@ -87,7 +87,6 @@ export function createSandboxReconciler(options: SandboxReconcilerOptions): Reco
       }
       if (!(await actAll(decision.actions, situation, signal))) continue;
       if (!(await save(sandbox, decision))) continue;
-      await actAll(decision.afterwards, situation, signal);
       return decision.ending;
     }
     return retry(new Error('the sandbox did not settle'));

@@ -87,8 +87,6 @@ export interface Decision {
    */
   first: 'status' | 'actions';
   actions: Action[];
-  /** Done after the status is written: nothing that somebody waits for. */
-  afterwards: Action[];
   /** Events to record, at the change only. */
   reports: Report[];
   ending: Outcome;

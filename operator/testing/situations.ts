@@ -82,8 +82,7 @@ export function situation(parts: Partial<Situation> = {}): Situation {
     ...parts,
   };
 }
-export const verbs = (decision: Decision) =>
-  [...decision.actions, ...decision.afterwards].map((action) => action.do).join(' ');
+export const verbs = (decision: Decision) => decision.actions.map((action) => action.do).join(' ');
 export const at = (decision: Decision, type: string) => {
   const found = decision.status.conditions?.find((one) => one.type === type);
   return `${found?.status} ${found?.reason}`;
