@@ -2,6 +2,7 @@
 import type { Answer } from './answers.js';
 import type { Connection } from './connection.js';
 import type { Forward } from './decide.js';
+import type { PageRewriter } from './html.js';
 import type { Body } from './http/body.js';
 import type { Upstream } from './pool.js';
 
@@ -17,6 +18,8 @@ export interface Exchange {
   request: Body;
   /** Undefined until the head of the answer is complete. */
   response: Body | undefined;
+  /** Set when the answer is a page that is rewritten. */
+  page: PageRewriter | undefined;
   partial: Buffer | undefined;
   interim: number;
   status: number;

@@ -3,7 +3,7 @@ import { PASS_PARAMETER, PASS_PATH, signPass, verifyPass } from '../contracts/to
 import { renderEmpty, type Answer } from './answers.js';
 import { authorize, isCurrent, type Grant, type Passes, type Verdict } from './authorize.js';
 import { cookieForm, setCookie, type CookieForm } from './cookies.js';
-import { queryOf, type RequestHead } from './http/request.js';
+import { isNavigation, queryOf, type RequestHead } from './http/request.js';
 import { IN_FIRST_FRAME, locate, type Located } from './locate.js';
 import { corsLines, isPreflight, isTrusted, preflightLines, type Origins } from './origins.js';
 import { portOf, type Lookup, type Port, type Route } from './table.js';
@@ -50,6 +50,7 @@ export function decide(head: RequestHead, lookup: Lookup, rules: Rules, now: num
   if (isPreflight(head) && (context.trustedOrigin !== undefined || !context.port.isPublic)) return preflight(context);
   const path = located.target.split('?', 1)[0] ?? '';
   if (path === PASS_PATH) return enter(context, rules, now);
+  if (located.prefix !== '' && head.path === located.prefix && isNavigation(head)) return withSlash(context);
   const verdict = authorize({
     head,
     route,
@@ -158,6 +159,18 @@ function preflight(context: Context): Decision {
       context,
     );
   return { do: 'reply', status: 204, text: renderEmpty(204, preflightLines(context.head), true), context };
+}
+
+/** Relative URLs of a page mean its folder: below `/<slot>/work-1/`, not beside it. */
+function withSlash(context: Context): Decision {
+  const { head, located } = context;
+  const query = head.query === '' ? '' : `?${head.query}`;
+  return {
+    do: 'reply',
+    status: 302,
+    text: renderEmpty(302, `Location: ${located.prefix}/${query}\r\n`, true),
+    context,
+  };
 }
 
 const COOKIE_SECONDS = 12 * 3600;

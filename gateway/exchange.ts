@@ -8,6 +8,7 @@ import { stash, takeStash, sendAnswer, type ClientUser, type Connection } from '
 import { newCookie, readable, resolve, type Forward } from './decide.js';
 import { bodyOfRequest, bodyOfResponse } from './framing.js';
 import { closeFrame } from './frames.js';
+import { createPageRewriter, headOfRewritten, isRewritable } from './html.js';
 import { headForClient, headForPod, type Outgoing } from './heads.js';
 import { advance, type Body } from './http/body.js';
 import { BadMessage, MAX_RESPONSE_HEAD } from './http/message.js';
@@ -35,6 +36,7 @@ export function startExchange(connection: Connection, forward: Forward, accepted
     dials: 0,
     request: bodyOfRequest(forward.head),
     response: undefined,
+    page: undefined,
     partial: undefined,
     interim: 0,
     status: 0,
@@ -125,7 +127,7 @@ function outgoing({ connection, forward }: Exchange): Outgoing {
   return {
     target: located.target,
     prefix: located.prefix,
-    injectKey: grant === 'cookie' && port.name === 'agent' ? route.key : undefined,
+    injectKey: grant === 'cookie' && (port.name === 'agent' || port.name === 'vscode') ? route.key : undefined,
     key: route.key,
     isPlatformPort: port.name === 'agent' || port.name === 'vscode',
     clientIp: connection.ip,
@@ -224,7 +226,12 @@ function startAnswer(exchange: Exchange, head: ResponseHead, bytes: Buffer, star
     response.kind !== 'close' &&
     request.done;
   exchange.podIdleMs = podIdleMs(head, response);
-  passAnswer(exchange, bytes, start, headForClient(head, incoming(exchange)));
+  const chunked = forward.head.minor === 1;
+  if (forward.located.prefix !== '' && response.kind !== 'none' && isRewritable(head))
+    exchange.page = createPageRewriter(forward.located.prefix, chunked);
+  exchange.keepAlive &&= exchange.page === undefined || chunked;
+  const shown = exchange.page === undefined ? head : headOfRewritten(head, chunked);
+  passAnswer(exchange, bytes, start, headForClient(shown, incoming(exchange)));
 }
 
 /** A server says when it hangs up; a second earlier is safe. */
@@ -251,6 +258,7 @@ function incoming({ connection, forward, keepAlive }: Exchange) {
 function passAnswer(exchange: Exchange, bytes: Buffer, start: number, head: string): void {
   const { connection, response } = exchange;
   if (response === undefined) return;
+  if (exchange.page !== undefined) return passPage(exchange, bytes, start, head);
   const end = advance(response, bytes, start);
   const fits = writeAnswer(
     exchange,
@@ -258,6 +266,20 @@ function passAnswer(exchange: Exchange, bytes: Buffer, start: number, head: stri
     start === 0 && response.passed === bytes.length ? bytes : bytes.subarray(start, response.passed),
   );
   if (response.done && response.trailer !== '') connection.socket.write(response.trailer, 'latin1');
+  noteTraffic(exchange);
+  if (response.done) return finish(exchange, end < bytes.length);
+  if (!fits) exchange.upstream?.socket.pause();
+}
+
+/** As passAnswer, for a page that changes on its way. */
+function passPage(exchange: Exchange, bytes: Buffer, start: number, head: string): void {
+  const { response, page } = exchange;
+  if (response === undefined || page === undefined) return;
+  let text = '';
+  response.content = (from, to) => (text += page.push(bytes.subarray(from, to)));
+  const end = advance(response, bytes, start);
+  if (response.done) text += page.end();
+  const fits = writeAnswer(exchange, head, Buffer.from(text, 'latin1'));
   noteTraffic(exchange);
   if (response.done) return finish(exchange, end < bytes.length);
   if (!fits) exchange.upstream?.socket.pause();
@@ -308,6 +330,7 @@ function podEnded(exchange: Exchange): void {
     });
   if (response.kind === 'close' && exchange.upstream?.socket.errored == null) {
     response.done = true;
+    if (exchange.page !== undefined) exchange.connection.socket.write(exchange.page.end(), 'latin1');
     return finish(exchange, false);
   }
   // The client must see that something is missing: cut instead of a clean end.

@@ -1,92 +1,13 @@
 /** The moving of bytes, with real sockets on both sides. */
 import { createHash, randomBytes } from 'node:crypto';
-import {
-  createServer as createHttpServer,
-  request as httpRequest,
-  Agent,
-  type IncomingMessage,
-  type RequestListener,
-  type RequestOptions,
-} from 'node:http';
+import { Agent, createServer as createHttpServer, type IncomingMessage, type RequestListener } from 'node:http';
 import { createServer, type Socket } from 'node:net';
-import t, { type Test } from 'tap';
-import {
-  addPod,
-  hostOf,
-  keyOf,
-  listenLocal,
-  rawClient,
-  slotNamed,
-  startTestGateway,
-  waitFor,
-} from './testing/harness.js';
+import t from 'tap';
+import { ask, deferred, gatewayFor, get, pod, raw, textOf } from './testing/client.js';
+import { addPod, hostOf, listenLocal, rawClient, slotNamed, waitFor } from './testing/harness.js';
 
 const A = slotNamed('a');
 const B = slotNamed('b');
-
-async function pod(t: Test, handler: RequestListener) {
-  const server = createHttpServer(handler);
-  const port = await listenLocal(server);
-  let connections = 0;
-  server.on('connection', () => connections++);
-  t.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return { server, port, connections: () => connections };
-}
-
-async function gatewayFor(
-  t: Test,
-  ports: Record<string, Record<string, number>>,
-  options: Parameters<typeof startTestGateway>[0] = {},
-) {
-  const gateway = await startTestGateway(options);
-  t.teardown(() => gateway.close());
-  for (const [slot, named] of Object.entries(ports)) addPod(gateway, slot, named);
-  return gateway;
-}
-
-/** Starts a request to a sandbox; resolves with the head of the answer. */
-function ask(port: number, slot: string, path: string, options: RequestOptions & { body?: Buffer | string } = {}) {
-  const { body, ...rest } = options;
-  const request = httpRequest({
-    port,
-    host: '127.0.0.1',
-    path,
-    ...rest,
-    headers: { host: hostOf(slot), 'x-session-api-key': keyOf(slot), ...(rest.headers as Record<string, string>) },
-  });
-  const response = new Promise<IncomingMessage>((resolve, reject) => {
-    request.once('response', resolve);
-    request.once('error', reject);
-  });
-  if (body !== undefined || options.method === undefined || options.method === 'GET' || options.method === 'HEAD')
-    request.end(body);
-  return { request, response };
-}
-
-async function textOf(message: IncomingMessage): Promise<string> {
-  let text = '';
-  for await (const chunk of message) text += String(chunk);
-  return text;
-}
-const get = async (
-  port: number,
-  slot: string,
-  path: string,
-  options: RequestOptions & { body?: Buffer | string } = {},
-) => {
-  const response = await ask(port, slot, path, options).response;
-  return { status: response.statusCode, headers: response.headers, text: await textOf(response) };
-};
-const raw = (slot: string, line: string, fields = '', body = '') =>
-  `${line}\r\nHost: ${hostOf(slot)}\r\nX-Session-API-Key: ${keyOf(slot)}\r\n${fields}\r\n${body}`;
-const deferred = <T = void>() => {
-  let resolve: (value: T) => void = () => undefined;
-  const promise = new Promise<T>((done) => (resolve = done));
-  return { promise, resolve };
-};
 
 t.test('methods, statuses and bodies come through as they are', async (t) => {
   const { port } = await pod(t, (request, response) => {
@@ -209,6 +130,41 @@ t.test('HTTP/1.0 and connections that are not kept', async (t) => {
   const closing = rawClient(gateway.port);
   closing.socket.write(raw(A, 'GET / HTTP/1.1', 'Connection: close\r\n'));
   t.match(await closing.ended, /Connection: close\r\n[^]*1\.1 /);
+});
+
+t.test('path form: pages, redirects and cookies below the prefix', async (t) => {
+  const { port } = await pod(t, (request, response) => {
+    const head = { 'content-type': 'text/html', etag: '"x"', 'set-cookie': 'a=1; Path=/' };
+    if (request.url === '/go') return void response.writeHead(302, { location: '/home?x=1' }).end();
+    if (request.url === '/length')
+      return void response.writeHead(200, { ...head, 'content-length': '15' }).end('<a href="/x">y\n');
+    if (request.url === '/close') {
+      response.useChunkedEncodingByDefault = false;
+      response.writeHead(200, { ...head, connection: 'close' });
+      return void response.end('<a href="/x">');
+    }
+    if (request.url === '/text')
+      return void response.writeHead(200, { 'content-type': 'text/plain' }).end('<a href="/x">');
+    response.writeHead(200, head);
+    response.write('<a hr');
+    setImmediate(() => response.end(`ef="/x">${request.url} ${request.headers['accept-encoding']}`));
+  });
+  const gateway = await gatewayFor(t, { [A]: { agent: port, 'worker-1': port } });
+  const prefix = `/${A}/work-1`;
+  const page = (path: string) =>
+    get(gateway.port, A, `${prefix}${path}`, {
+      headers: { host: 'gateway.example', accept: 'text/html', 'accept-encoding': 'gzip' },
+    });
+  t.match(await page(''), { status: 302, headers: { location: `${prefix}/` } });
+  t.match(await page('?q'), { status: 302, headers: { location: `${prefix}/?q` } });
+  t.match(await page('/a'), {
+    text: `<a href="${prefix}/x">/a identity`,
+    headers: { 'set-cookie': [`a=1; Path=${prefix}/`], etag: undefined },
+  });
+  t.match(await page('/length'), { text: `<a href="${prefix}/x">y\n`, headers: { 'content-length': undefined } });
+  t.match(await page('/close'), { text: `<a href="${prefix}/x">` });
+  t.match(await page('/text'), { text: '<a href="/x">' });
+  t.match(await page('/go'), { status: 302, headers: { location: `${prefix}/home?x=1` } });
 });
 
 t.test('events arrive one by one', async (t) => {

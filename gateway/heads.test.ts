@@ -5,6 +5,7 @@ import { renderAnswer } from './answers.js';
 import { cookieForm, cookieFromPod, cookiesForPod, cookieValues, setCookie } from './cookies.js';
 import { decide } from './decide.js';
 import { acceptOf, atBoundary, closeFrame, follow, keyInFirstFrame, newFrames } from './frames.js';
+import { createPageRewriter, rewriteTags } from './html.js';
 import { belowPrefix, headForClient, headForPod, withoutFrameAncestors } from './heads.js';
 import { parseResponse } from './http/response.js';
 import { lineOf } from './observe.js';
@@ -174,6 +175,29 @@ t.test('heads: what a browser gets to see', async (t) => {
   ] as const)
     t.equal(belowPrefix(url, path), expected, url);
   t.equal(withoutFrameAncestors("Frame-Ancestors 'none'; default-src a, frame-ancestors b"), 'default-src a');
+});
+
+t.test('pages in path form', async (t) => {
+  const cases: [string, string][] = [
+    ['<a href="/x">', '<a href="/p/x">'],
+    ["<script type=module src='/@vite/client'></script>", "<script type=module src='/p/@vite/client'></script>"],
+    ['<img src=/a.png alt="/b">', '<img src=/p/a.png alt="/b">'],
+    ['<base href="/">', '<base href="/p/">'],
+    ['<a href="//other/x"><a href="x"><a href="https://a/">', '<a href="//other/x"><a href="x"><a href="https://a/">'],
+    ['<form ACTION = "/go" data-href="/x">', '<form ACTION = "/p/go" data-href="/x">'],
+    ['plain href="/x" text', 'plain href="/x" text'],
+  ];
+  for (const [html, expected] of cases) {
+    t.equal(rewriteTags(html, '/p'), expected);
+    for (const size of [1, 3, 1000]) {
+      const rewriter = createPageRewriter('/p', false);
+      let out = '';
+      for (let at = 0; at < html.length; at += size) out += rewriter.push(Buffer.from(html.slice(at, at + size)));
+      t.equal(out + rewriter.end(), expected, `in pieces of ${size}`);
+    }
+  }
+  const endless = createPageRewriter('/p', false);
+  t.equal(endless.push(Buffer.from(`<${'a'.repeat(70_000)}`)).length, 70_001, 'a tag without end is not kept');
 });
 
 t.test('own answers: JSON for programs, a page for people, nothing of the request in either', async (t) => {

@@ -3,7 +3,7 @@ import { bearerOf } from './authorize.js';
 import { cookieFromPod, cookiesForPod } from './cookies.js';
 import { framingLine, isFraming } from './framing.js';
 import { isHopByHop, type Field } from './http/message.js';
-import type { RequestHead } from './http/request.js';
+import { isNavigation, type RequestHead } from './http/request.js';
 import type { ResponseHead } from './http/response.js';
 import { corsLines } from './origins.js';
 
@@ -11,7 +11,7 @@ export interface Outgoing {
   /** Path and query for the pod. */
   target: string;
   prefix: string;
-  /** Set for browsers that came in by cookie: the agent server gets its key from the gateway. */
+  /** Set for browsers that came in by cookie: the agent server and VS Code get the key from the gateway. */
   injectKey: string | undefined;
   /** Current key of the sandbox. */
   key: string;
@@ -44,9 +44,13 @@ export function headForPod(head: RequestHead, out: Outgoing): string {
   if (head.websocket) text += 'Connection: Upgrade\r\nUpgrade: websocket\r\n';
   if (out.injectKey !== undefined) text += `X-Session-API-Key: ${out.injectKey}\r\n`;
   if (out.prefix !== '') text += `X-Forwarded-Prefix: ${out.prefix}\r\n`;
+  if (isRewritten(head, out)) text += 'Accept-Encoding: identity\r\n';
   const chain = out.forwardedFor === undefined ? out.clientIp : `${out.forwardedFor}, ${out.clientIp}`;
   return `${text}X-Forwarded-For: ${chain}\r\nX-Forwarded-Host: ${head.host}\r\nX-Forwarded-Proto: ${out.protocol}\r\n\r\n`;
 }
+
+/** Pages below a prefix are rewritten, which takes plain text. */
+const isRewritten = (head: RequestHead, out: Outgoing) => out.prefix !== '' && isNavigation(head);
 
 function lineForPod(field: Field, head: RequestHead, out: Outgoing): string {
   const { name } = field;
@@ -56,6 +60,8 @@ function lineForPod(field: Field, head: RequestHead, out: Outgoing): string {
       const kept = cookiesForPod(field.value);
       return kept === undefined ? '' : `Cookie: ${kept}\r\n`;
     }
+    case 'accept-encoding':
+      return isRewritten(head, out) ? '' : `${field.line}\r\n`;
     case 'authorization':
       return mayHaveAuthorization(head, out) ? `${field.line}\r\n` : '';
     case 'x-api-key':

@@ -21,15 +21,26 @@ export interface Located {
 export const IN_FIRST_FRAME = '';
 
 export function locate(head: RequestHead, lookup: Lookup, domain: string): Located | undefined {
-  const byHost = parseHost(head.host, domain);
-  if (byHost !== undefined) return { ...byHost, target: head.target, prefix: '', source: 'host' };
+  const byHost = readHost(head.host, domain);
+  if (typeof byHost === 'object') return { ...byHost, target: head.target, prefix: '', source: 'host' };
   // A name below the domain that is no slot's is unknown, not a single-host request.
-  if (isBelow(head.host, domain)) return undefined;
+  if (byHost === 'unknown') return undefined;
   return locateByPath(head) ?? locateByKey(head, lookup) ?? locateByConversation(head, lookup) ?? awaitingFrame(head);
 }
 
-function isBelow(host: string, domain: string): boolean {
-  return host.replace(/:[0-9]+$/, '').endsWith(`.${domain.replace(/:[0-9]+$/, '').toLowerCase()}`);
+type ReadHost = { slot: string; port: PortRef } | 'unknown' | undefined;
+/** Hosts come again and again; the bound keeps made-up ones from filling memory. */
+const hosts = new Map<string, ReadHost>();
+const MAX_HOSTS = 10_000;
+
+function readHost(host: string, domain: string): ReadHost {
+  const id = `${host} ${domain}`;
+  if (hosts.has(id)) return hosts.get(id);
+  const isBelow = host.replace(/:[0-9]+$/, '').endsWith(`.${domain.replace(/:[0-9]+$/, '').toLowerCase()}`);
+  const read = parseHost(host, domain) ?? (isBelow ? 'unknown' : undefined);
+  if (hosts.size >= MAX_HOSTS) hosts.clear();
+  hosts.set(id, read);
+  return read;
 }
 
 function locateByPath(head: RequestHead): Located | undefined {

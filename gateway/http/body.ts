@@ -19,6 +19,8 @@ export interface Body {
   passed: number;
   /** 400 for requests, 502 for responses. */
   status: number;
+  /** Told of each piece of the content, without framing; for the rare bodies that are changed on their way. */
+  content: ((start: number, end: number) => void) | undefined;
 }
 
 const body = (kind: Body['kind'], left: number, status: number): Body => ({
@@ -30,6 +32,7 @@ const body = (kind: Body['kind'], left: number, status: number): Body => ({
   trailer: '',
   passed: 0,
   status,
+  content: undefined,
 });
 
 const SIZE_FIRST = 0;
@@ -60,11 +63,13 @@ export function advance(body: Body, chunk: Buffer, start: number): number {
     case 'none':
       return (body.passed = start);
     case 'close':
+      body.content?.(start, chunk.length);
       return (body.passed = chunk.length);
     case 'length': {
       const end = Math.min(chunk.length, start + body.left);
       body.left -= end - start;
       body.done = body.left === 0;
+      body.content?.(start, end);
       return (body.passed = end);
     }
     case 'chunked':
@@ -77,6 +82,7 @@ function advanceChunked(body: Body, chunk: Buffer, start: number): number {
   while (at < chunk.length && !body.done) {
     if (body.state === DATA) {
       const step = Math.min(body.left, chunk.length - at);
+      body.content?.(at, at + step);
       body.left -= step;
       at += step;
       if (body.left === 0) body.state = DATA_CR;
