@@ -1,8 +1,9 @@
 /** The agent server's one reader of the environment: the OH_* variables of the OpenHands agent server, and a few of Sandlot's. */
-import { homedir } from 'node:os';
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ConfigError, flag, logLevel, port, readConfig, whole } from '../process/config.js';
+import { cacheFolder } from './vscode/environment.js';
 
 /** Where events go as they happen. Times in seconds. */
 export const webhookSpec = z.strictObject({
@@ -37,8 +38,8 @@ const schema = z.object({
   OH_RUNTIME_IDLE_TIMEOUT_SECONDS: whole(1, 31_536_000).optional(),
   OH_APP_BACKEND_PUBLIC_URL: z.string().optional(),
   SANDLOT_WORKSPACE_ROOT: z.string().default('/workspace'),
-  /** Where VS Code is installed for this user; its settings lie below the workspace root. */
-  SANDLOT_VSCODE_HOME: z.string().optional(),
+  /** What all sandboxes of a machine and user share: the installation of VS Code. */
+  SANDLOT_CACHE_DIR: z.string().optional(),
 });
 
 export interface ServerConfig {
@@ -59,7 +60,7 @@ export interface ServerConfig {
   maxConcurrentRuns: number;
   deferredInit: boolean;
   leaseTtlSeconds: number;
-  vscode: { enabled: boolean; port: number; basePath: string | null; home: string };
+  vscode: { enabled: boolean; port: number; basePath: string | null; cache: string };
   runtimeIdleTimeoutSeconds: number | null;
   appBackendUrl: string | null;
   /** Variables that processes of the sandbox inherit: neither keys nor the server's own settings. */
@@ -95,11 +96,11 @@ export function readServerConfig(env: NodeJS.ProcessEnv, argv: string[] = []): S
       enabled: values.OH_ENABLE_VSCODE,
       port: values.OH_VSCODE_PORT,
       basePath: values.OH_VSCODE_BASE_PATH ?? null,
-      home: values.SANDLOT_VSCODE_HOME ?? join(homedir(), '.cache', 'sandlot', 'vscode'),
+      cache: values.SANDLOT_CACHE_DIR ?? cacheFolder(env),
     },
     runtimeIdleTimeoutSeconds: values.OH_RUNTIME_IDLE_TIMEOUT_SECONDS ?? null,
     appBackendUrl: values.OH_APP_BACKEND_PUBLIC_URL ?? null,
-    commandEnv: commandEnvironment(env),
+    commandEnv: { ...commandEnvironment(env), [POD_MARK]: randomUUID() },
     unknownVariables: unknownOf(env),
   };
 }
@@ -161,8 +162,11 @@ function jsonOf(text: string): unknown {
   }
 }
 
-/** What a command must not see: the keys that open this server, and what is ours alone. */
-const HIDDEN = /^(OH_|SANDLOT_|SESSION_API_KEY$|NODE_CHANNEL_|npm_|OPENHANDS_AGENT_SERVER_CONFIG_PATH$)/;
+/** In the environment of every process of this server, so that those that outlive their parents are known as ours. */
+export const POD_MARK = 'SANDLOT_POD';
+
+/** What a command must not see: the keys that open this server, and what is ours alone (an app would listen on our PORT). */
+const HIDDEN = /^(OH_|SANDLOT_|SESSION_API_KEY$|PORT$|NODE_CHANNEL_|npm_|OPENHANDS_AGENT_SERVER_CONFIG_PATH$)/;
 const commandEnvironment = (env: NodeJS.ProcessEnv): Record<string, string> =>
   Object.fromEntries(
     Object.entries(env).filter(

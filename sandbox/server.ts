@@ -1,6 +1,6 @@
 /** The agent server of one pod, put together: services, routes, sockets; and its life from start to end. */
 import type { AddressInfo } from 'node:net';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from '../process/log.js';
 import type { ServerConfig } from './config.js';
 import type { Context } from './context.js';
@@ -9,6 +9,8 @@ import { createPathMap } from './conversations/workspace.js';
 import { createApp, type Routes } from './http/app.js';
 import { requireKey, requireReady } from './http/auth.js';
 import { addCors } from './http/cors.js';
+import { notFound } from './http/errors.js';
+import { pathUuid } from './http/validate.js';
 import { bashRoutes } from './routes/bash.js';
 import { controlRoutes } from './routes/control.js';
 import { conversationRoutes } from './routes/conversations.js';
@@ -19,6 +21,7 @@ import { initRoutes } from './routes/init.js';
 import { miscRoutes, openAiRoutes, vscodeRoutes } from './routes/misc.js';
 import { probeRoutes } from './routes/probes.js';
 import { settingsRoutes } from './routes/settings.js';
+import { workspaceRoutes } from './routes/workspace.js';
 import type { AgentRuntime, Clock } from './seam.js';
 import { createBash } from './services/bash.js';
 import { createSettings } from './services/settings.js';
@@ -48,7 +51,7 @@ export async function startServer(options: ServerOptions): Promise<AgentServer> 
   const { app, routes } = await createApp({ log: context.log });
   const activate = async () => {
     await context.conversations.start();
-    void context.vscode.start().catch((error: unknown) => context.log.warn({ err: error }, 'VS Code did not start'));
+    await context.vscode.start();
   };
   addRoutes(app, context, { routes, activate });
   await app.ready();
@@ -63,8 +66,9 @@ export async function startServer(options: ServerOptions): Promise<AgentServer> 
     port,
     context,
     async close() {
-      sockets.close();
+      // Sockets last: they still carry how the runs ended.
       await context.conversations.close();
+      sockets.close();
       await context.bash.close();
       await context.vscode.close();
       await app.close();
@@ -101,12 +105,19 @@ function createContext(options: ServerOptions): Context {
     webhooks,
     conversations: createConversations({ config: current, paths, webhooks, runtime, touch, log, clock }),
     bash: createBash({ config: current, paths, touch, clock, log }),
-    vscode: createVscode({ config: current, log }),
+    vscode: createVscode({ config: current, paths, touch, log }),
     settings: createSettings(current),
     log,
     clock,
   };
   return context;
+}
+
+/** Routes below a conversation (`/api/conversations/{id}/bash/…`) are there only for one that exists. */
+function requireConversation(context: Context, request: FastifyRequest): void {
+  const id = (request.params as Record<string, string | undefined>)['runtime_conversation_id'];
+  if (id !== undefined && context.conversations.record(pathUuid(id, 'runtime_conversation_id')) === undefined)
+    throw notFound();
 }
 
 function addRoutes(
@@ -118,10 +129,12 @@ function addRoutes(
   probeRoutes(app, context, parts.routes);
   initRoutes(app, context, parts.activate);
   openAiRoutes(app, context);
+  workspaceRoutes(app, context);
   app.register(async (api) => {
     api.addHook('onRequest', async (request) => {
       requireReady(context);
       requireKey(context, request.headers);
+      requireConversation(context, request);
     });
     conversationRoutes(api, context);
     controlRoutes(api, context);

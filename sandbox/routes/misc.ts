@@ -63,17 +63,13 @@ function cookie(context: Context, reply: import('fastify').FastifyReply, remove:
 export function vscodeRoutes(app: FastifyInstance, context: Context, prefix: string): void {
   const { vscode } = context;
   app.get(`${prefix}/vscode/status`, () => vscode.status());
-  app.get(`${prefix}/vscode/url`, (request) => {
+  app.get(`${prefix}/vscode/url`, async (request) => {
     const query = queryOf(request);
-    return {
-      url: vscode.url({
-        baseUrl: optionalText(query, 'base_url'),
-        folder: context.paths.toLocal(optionalText(query, 'workspace_dir') ?? '/workspace'),
-      }),
-    };
+    const folder = optionalText(query, 'workspace_dir') ?? '/workspace';
+    return { url: await vscode.url({ baseUrl: optionalText(query, 'base_url'), folder }) };
   });
   app.get(`${prefix}/vscode/install`, () => vscode.progress());
-  app.post(`${prefix}/vscode/install`, (_request, reply) => reply.code(202).send(vscode.install()));
+  app.post(`${prefix}/vscode/install`, async (_request, reply) => reply.code(202).send(await vscode.install()));
 }
 
 /** `/v1`: models are conversations' profiles; none is offered here. */

@@ -1,87 +1,65 @@
-/** Which VS Code server this machine has, and how it is called. */
-import { access, readFile } from 'node:fs/promises';
+/** Which VS Code server this machine has, and how it is called. It listens on a socket file; the front lets people in. */
+import { access } from 'node:fs/promises';
 import { constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { environment } from './environment.js';
-import type { ServerConfig } from '../config.js';
 
 export interface VscodeBinary {
-  path: string;
-  version: string | null;
-  args(options: { config: ServerConfig; token: string; data: string }): string[];
-  env(token: string): Record<string, string>;
+  command: string[];
+  args(options: { socket: string; data: string }): string[];
 }
 
-/** Where `npm install code-server` puts it below the cache folder. */
-export const installedEntry = (home: string): string =>
-  join(home, 'node_modules', 'code-server', 'out', 'node', 'entry.js');
-/** Written last by an installation: without it the folder is half-made. */
-export const installedMark = (home: string): string => join(home, 'installed');
+export const VERSION = '4.100.3';
+
+/** Where an installation is, below the cache folder. Renamed into place when it is whole. */
+export const installedFolder = (cache: string): string => join(cache, `code-server-${VERSION}`);
+export const entryOf = (folder: string): string => join(folder, 'node_modules/code-server/out/node/entry.js');
 
 /** An openvscode-server of the image, a code-server in the path, or the one that was installed for this user. */
-export async function findBinary(home: string): Promise<VscodeBinary | undefined> {
+export async function findBinary(cache: string): Promise<VscodeBinary | undefined> {
   const { openvscodeRoot, path } = environment();
   const open = join(openvscodeRoot, 'bin', 'openvscode-server');
-  if (await runs(open)) return openvscode(open);
-  for (const folder of path.split(delimiter))
-    if (folder !== '' && (await runs(join(folder, 'code-server')))) return codeServer([join(folder, 'code-server')]);
-  if ((await exists(installedMark(home))) && (await exists(installedEntry(home))))
-    return codeServer([process.execPath, installedEntry(home)], await versionOf(home));
+  if (await can(open, constants.X_OK)) return { command: [open], args: openvscodeArgs };
+  for (const folder of path.split(delimiter)) {
+    const own = join(folder, 'code-server');
+    if (folder !== '' && (await can(own, constants.X_OK))) return { command: [own], args: codeServerArgs };
+  }
+  const entry = entryOf(installedFolder(cache));
+  if (await can(entry, constants.R_OK)) return { command: [process.execPath, entry], args: codeServerArgs };
   return undefined;
 }
 
-const openvscode = (path: string): VscodeBinary => ({
-  path,
-  version: null,
-  args: ({ config, token, data }) => [
-    '--host',
-    config.host,
-    '--port',
-    String(config.vscode.port),
-    '--connection-token',
-    token,
-    '--disable-workspace-trust',
-    '--server-data-dir',
-    data,
-    ...(config.vscode.basePath === null ? [] : ['--server-base-path', config.vscode.basePath]),
-  ],
-  env: () => ({}),
-});
+const openvscodeArgs: VscodeBinary['args'] = ({ socket, data }) => [
+  '--socket-path',
+  socket,
+  '--without-connection-token',
+  '--accept-server-license-terms',
+  '--disable-workspace-trust',
+  '--telemetry-level',
+  'off',
+  '--server-data-dir',
+  data,
+];
 
-/**
- * code-server asks for a password on its own login page instead of a token in the address. The gateway has let in
- * whoever comes this far, and the pod's network policy lets nobody else in; alone on a machine it is bound to loopback.
- */
-const codeServer = (command: string[], version: string | null = null): VscodeBinary => ({
-  path: command[0] ?? 'code-server',
-  version,
-  args: ({ config, data }) => [
-    ...command.slice(1),
-    '--bind-addr',
-    `${config.host}:${config.vscode.port}`,
-    '--auth',
-    'none',
-    '--disable-telemetry',
-    '--disable-update-check',
-    '--disable-workspace-trust',
-    '--disable-getting-started-override',
-    '--user-data-dir',
-    data,
-    '--extensions-dir',
-    join(data, 'extensions'),
-    ...(config.vscode.basePath === null ? [] : ['--abs-proxy-base-path', config.vscode.basePath]),
-    ...config.corsOrigins
-      .filter((origin) => URL.canParse(origin))
-      .flatMap((origin) => ['--trusted-origins', new URL(origin).host]),
-  ],
-  env: () => ({}),
-});
+const codeServerArgs: VscodeBinary['args'] = ({ socket, data }) => [
+  '--socket',
+  socket,
+  '--socket-mode',
+  '600',
+  '--session-socket',
+  `${socket}.session`,
+  '--auth',
+  'none',
+  '--config',
+  join(data, 'config.yaml'),
+  '--disable-telemetry',
+  '--disable-update-check',
+  '--disable-workspace-trust',
+  '--disable-getting-started-override',
+  '--user-data-dir',
+  data,
+  '--extensions-dir',
+  join(data, 'extensions'),
+];
 
-async function versionOf(home: string): Promise<string | null> {
-  const manifest = join(home, 'node_modules', 'code-server', 'package.json');
-  const { version } = JSON.parse(await readFile(manifest, 'utf8')) as { version?: string };
-  return version ?? null;
-}
-
-const runs = (path: string) => access(path, constants.X_OK).then(() => true, () => false); // prettier-ignore
-const exists = (path: string) => access(path).then(() => true, () => false); // prettier-ignore
+const can = (path: string, mode: number) => access(path, mode).then(() => true, () => false); // prettier-ignore

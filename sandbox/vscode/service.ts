@@ -1,105 +1,145 @@
-/** The VS Code server of the pod: found or installed, started on demand, kept running. */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+/** The VS Code server of the pod: found or installed, started when somebody opens it. */
+import type { Server } from 'node:http';
 import { join } from 'node:path';
 import type { Logger } from '../../process/log.js';
 import type { ServerConfig } from '../config.js';
+import type { PathMap } from '../conversations/workspace.js';
 import { findBinary } from './binary.js';
-import { install, type InstallProgress } from './install.js';
+import { environment } from './environment.js';
+import { createFront } from './front.js';
+import { install } from './install.js';
+import { readLock, takeLock } from './lock.js';
+import { createProgram } from './program.js';
+
+export interface InstallProgress {
+  state: 'absent' | 'installing' | 'installed' | 'failed';
+  /** What it does now, or why it failed. */
+  message: string;
+  /** 0 to 100. */
+  percent: number;
+}
 
 export interface VscodeService {
   status(): { running: boolean; enabled: boolean };
-  /** Where a browser opens it, with its key and folder; null while nothing runs. */
-  url(options: { baseUrl?: string | undefined; folder: string }): string | null;
-  /** Starts it when it is installed; resolves when it listens or cannot. */
+  /** Where a browser opens it, with its key and folder (as clients know it); null where it is not installed. */
+  url(options: { baseUrl?: string | undefined; folder: string }): Promise<string | null>;
+  /** Listens on its port; the editor itself starts with the first request. Never rejects. */
   start(): Promise<void>;
-  /** Installs it into the user's cache folder in the background, then starts it. */
-  install(): InstallProgress;
-  progress(): InstallProgress;
+  /** Installs it for all sandboxes of this machine, in the background. */
+  install(): Promise<InstallProgress>;
+  progress(): Promise<InstallProgress>;
   close(): Promise<void>;
 }
 
 export interface VscodeOptions {
   config: () => ServerConfig;
+  paths: PathMap;
+  touch: () => void;
   log: Logger;
 }
 
-const RESTART_MS = 2000;
-const MAX_RESTARTS = 5;
+const INSTALLED: InstallProgress = { state: 'installed', percent: 100, message: '' };
+const ABSENT: InstallProgress = { state: 'absent', percent: 0, message: '' };
 
 export function createVscode(options: VscodeOptions): VscodeService {
-  let child: ChildProcess | undefined;
-  let progress: InstallProgress = { state: 'not_installed', percent: 0, message: '', error: null };
-  let restarts = 0;
-  let closing = false;
-  let token: string | undefined;
-  const settings = () => options.config().vscode;
-  /** Without session keys the server is open; VS Code still wants a word of its own. */
-  const tokenOf = () => options.config().sessionApiKeys[0] ?? (token ??= randomUUID());
+  const { log, paths } = options;
+  const config = () => options.config();
+  const stopping = new AbortController();
+  let failure: string | undefined;
+  let front: Server | undefined;
+  const find = () => findBinary(config().vscode.cache);
+  const lockPath = () => join(config().vscode.cache, 'vscode.lock');
+  const program = createProgram({
+    find,
+    data: () => join(config().workspaceRoot, '.vscode-server'),
+    env: () => config().commandEnv,
+    log,
+  });
 
-  const start = async (): Promise<void> => {
-    if (!settings().enabled || child !== undefined || closing) return;
-    const binary = await findBinary(settings().home);
-    if (binary === undefined) return;
-    progress = { state: 'installed', percent: 100, message: binary.version ?? '', error: null };
-    const config = options.config();
-    const data = join(config.workspaceRoot, '.vscode-server');
-    await mkdir(data, { recursive: true });
-    const started = spawn(binary.path, binary.args({ config, token: tokenOf(), data }), {
-      stdio: ['ignore', 'ignore', 'pipe'],
-      env: { ...config.commandEnv, ...binary.env(tokenOf()) },
-    });
-    child = started;
-    started.stderr?.resume();
-    started.on('error', (error) => options.log.warn({ err: error }, 'VS Code did not start'));
-    started.on('exit', (code) => {
-      child = undefined;
-      if (closing || restarts++ >= MAX_RESTARTS) return;
-      options.log.warn({ code }, 'VS Code ended; starting it again');
-      setTimeout(() => void start(), RESTART_MS * restarts).unref();
-    });
+  const progress = async (): Promise<InstallProgress> => {
+    if ((await find()) !== undefined) return INSTALLED;
+    // Another sandbox of this machine may be at it.
+    const now = await readLock(lockPath());
+    if (now !== undefined) return { state: 'installing', ...now };
+    return failure === undefined ? ABSENT : { state: 'failed', percent: 0, message: failure };
   };
 
-  return {
-    status: () => ({ running: child !== undefined, enabled: settings().enabled }),
-    url({ baseUrl, folder }) {
-      if (child === undefined) return null;
-      const { port, basePath } = settings();
+  const runInstallation = async (): Promise<void> => {
+    const { cache } = config().vscode;
+    const lock = await takeLock(lockPath());
+    if (lock === undefined) return;
+    let last = '';
+    try {
+      if ((await find()) !== undefined) return;
+      await install({
+        cache,
+        // The user's own npm settings: registry, proxy, certificates.
+        env: { ...config().commandEnv, HOME: environment().home },
+        signal: stopping.signal,
+        onProgress(percent, message) {
+          const text = `${percent} ${message}`;
+          if (text === last) return;
+          last = text;
+          lock.report({ percent, message }).catch(() => undefined);
+        },
+      });
+    } finally {
+      await lock.release();
+    }
+  };
+
+  const service: VscodeService = {
+    status: () => ({ running: program.running, enabled: config().vscode.enabled }),
+    async url({ baseUrl, folder }) {
+      const { enabled, port, basePath } = config().vscode;
+      if (!enabled || (await find()) === undefined) return null;
+      await service.start();
+      program.ready().catch((error: unknown) => log.warn({ err: error }, 'VS Code did not start'));
       const base = (baseUrl ?? `http://localhost:${port}${basePath ?? ''}`).replace(/\/+$/, '');
-      return `${base}/?tkn=${encodeURIComponent(tokenOf())}&folder=${encodeURIComponent(folder)}`;
+      const token = config().sessionApiKeys[0];
+      return `${base}/?${token === undefined ? '' : `tkn=${encodeURIComponent(token)}&`}folder=${encodeURIComponent(folder)}`;
     },
-    start,
-    install() {
-      if (progress.state === 'installing' || child !== undefined) return progress;
-      progress = { state: 'installing', percent: 0, message: 'starting', error: null };
-      install({
-        home: settings().home,
-        env: options.config().commandEnv,
-        onProgress: (percent, message) => (progress = { state: 'installing', percent, message, error: null }),
-      })
-        .then(start)
-        .catch((error: unknown) => {
-          options.log.warn({ err: error }, 'VS Code could not be installed');
-          progress = {
-            state: 'failed',
-            percent: 0,
-            message: '',
-            error: error instanceof Error ? error.message : String(error),
-          };
-        });
-      return progress;
+    async start() {
+      if (!config().vscode.enabled || front !== undefined || stopping.signal.aborted) return;
+      const { host, vscode } = config();
+      const rules = () => {
+        const { sessionApiKeys: keys, vscode } = config();
+        return { keys, basePath: vscode.basePath, paths };
+      };
+      const { touch } = options;
+      front = createFront({ program, progress, install: service.install, rules, touch, log });
+      await listen(front, vscode.port, host).catch((error: unknown) => {
+        front = undefined;
+        log.warn({ err: error, port: vscode.port }, 'the port of VS Code cannot be used');
+      });
     },
-    progress: () => progress,
+    async install() {
+      const now = await progress();
+      if (now.state === 'installed' || now.state === 'installing') return now;
+      failure = undefined;
+      runInstallation().catch((error: unknown) => {
+        failure = error instanceof Error ? error.message : String(error);
+        if (!stopping.signal.aborted) log.warn({ err: error }, 'VS Code could not be installed');
+      });
+      return { state: 'installing', percent: 0, message: 'Starting' };
+    },
+    progress,
     async close() {
-      closing = true;
-      const running = child;
-      if (running === undefined) return;
-      const ended = new Promise((resolve) => running.once('exit', resolve));
-      running.kill('SIGTERM');
-      const timer = setTimeout(() => running.kill('SIGKILL'), 3000);
-      await ended;
-      clearTimeout(timer);
+      stopping.abort();
+      front?.close();
+      front?.closeAllConnections();
+      await program.close();
     },
   };
+  return service;
+}
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port, host }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
 }
