@@ -105,6 +105,22 @@ export function celFaults(value: unknown, old: unknown, schema: Schema, path = '
   return causes;
 }
 
+const ruled = new WeakMap<Schema, boolean>();
+
+/** Whether a schema has rules anywhere. */
+export function hasRules(schema: Schema): boolean {
+  const known = ruled.get(schema);
+  if (known !== undefined) return known;
+  const below = [
+    ...Object.values(schema.properties ?? {}),
+    ...(schema.items === undefined ? [] : [schema.items]),
+    ...(isRecord(schema.additionalProperties) ? [schema.additionalProperties as Schema] : []),
+  ];
+  const found = (schema['x-kubernetes-validations'] ?? []).length > 0 || below.some(hasRules);
+  ruled.set(schema, found);
+  return found;
+}
+
 /** The item of the old list with the same keys; lists without keys have no history. */
 function twin(item: unknown, old: unknown, schema: Schema): unknown {
   const keys = schema['x-kubernetes-list-map-keys'];

@@ -101,7 +101,7 @@ export const notAcceptable = (types: string[]): ApiError =>
   new ApiError({
     code: 406,
     reason: 'NotAcceptable',
-    message: `only the following media types are accepted: ${types.join(', ')}`,
+    message: `406: Not Acceptable\n\nAvailable representations: ${types.join(', ')}`,
   });
 export const unsupportedMediaType = (types: string[]): ApiError =>
   new ApiError({
@@ -119,5 +119,17 @@ export const internalError = (why: string): ApiError =>
     message: `Internal error occurred: ${why}`,
     details: { causes: [{ message: why }] },
   });
+/** 404 of a resource that a served group and version does not have. */
+export const noSuchResource = (): ApiError =>
+  new ApiError({
+    code: 404,
+    reason: 'NotFound',
+    message: 'the server could not find the requested resource',
+    details: {},
+  });
+/** 415 of a patch in no known form. */
+export const noSuchPatch = (): ApiError =>
+  new ApiError({ code: 415, reason: 'UnsupportedMediaType', message: '415: Unsupported Media Type', details: {} });
+
 /** An unknown path: a real server answers plain text, not a Status. */
 export class NoSuchPath extends Error {}

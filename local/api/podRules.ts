@@ -123,7 +123,7 @@ function specFaults(spec: Json): Cause[] {
     });
   if (containersOf(spec, 'containers').length === 0) causes.push(requiredValue('spec.containers'));
   if (!['Always', 'OnFailure', 'Never'].includes(text(spec['restartPolicy'])))
-    causes.push(unsupported('spec.restartPolicy', spec['restartPolicy'], ['Always', 'Never', 'OnFailure']));
+    causes.push(unsupported('spec.restartPolicy', spec['restartPolicy'], ['Always', 'OnFailure', 'Never']));
   for (const field of ['hostname', 'subdomain']) {
     const value = text(spec[field]);
     if (value !== '' && labelFault(value) !== '') causes.push(invalidValue(`spec.${field}`, value, labelFault(value)));

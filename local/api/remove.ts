@@ -68,15 +68,15 @@ export interface Removal {
 /** Deletes one object as far as it may go now. `old` is as kept. */
 export function removeObject(context: Context, resource: Resource, old: Obj, options: DeleteOptions): Removal {
   const { metadata } = old;
-  const fail = (what: string, wanted: string, is: string) =>
-    conflict(
-      resource,
-      metadata.name,
-      `Precondition failed: ${what} in precondition: ${wanted}, ${what} in object meta: ${is}`,
+  const fail = (why: string) => conflict({ group: resource.group, plural: resource.kind }, metadata.name, why);
+  if (options.uid !== undefined && options.uid !== metadata.uid)
+    throw fail(
+      `the UID in the precondition (${options.uid}) does not match the UID in record (${metadata.uid ?? ''}). The object might have been deleted and then recreated`,
     );
-  if (options.uid !== undefined && options.uid !== metadata.uid) throw fail('UID', options.uid, metadata.uid ?? '');
   if (options.resourceVersion !== undefined && options.resourceVersion !== metadata.resourceVersion)
-    throw fail('ResourceVersion', options.resourceVersion, metadata.resourceVersion ?? '');
+    throw fail(
+      `the ResourceVersion in the precondition (${options.resourceVersion}) does not match the ResourceVersion in record (${metadata.resourceVersion ?? ''}). The object might have been modified`,
+    );
   const next = marked(context, resource, old, options);
   if (isFinished(next)) return { object: options.dryRun ? next : context.store.remove(resource.key, next), gone: true };
   const settled = metadata.deletionTimestamp !== undefined && JSON.stringify(next) === JSON.stringify(old);

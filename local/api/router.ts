@@ -1,7 +1,7 @@
 /** From an HTTP request to a verb, and from its outcome to an HTTP answer. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { stringify } from 'yaml';
-import { ApiError, internalError, methodNotAllowed, NoSuchPath, unauthorized } from './errors.js';
+import { ApiError, internalError, methodNotAllowed, NoSuchPath, noSuchResource, unauthorized } from './errors.js';
 import type { Context } from './context.js';
 import {
   aggregated,
@@ -87,8 +87,14 @@ async function dispatch(parts: Parts, exchange: Exchange): Promise<void> {
     return send(response, 201, review(reviewing.group, reviewing.plural, reviewing.kind, body) ?? {}, JSON_FORM);
   }
   const resource = parts.context.registry.find(target.group, target.version, target.plural);
-  if (resource === undefined) throw new NoSuchPath();
+  if (resource === undefined) throw missingResource(parts, target);
   await onResource(parts, exchange, { resource, target });
+}
+
+/** Groups of built-in kinds answer with a Status, others do not know the path. */
+function missingResource({ context }: Parts, { group, version }: Target): Error {
+  const served = context.registry.all().some((one) => !one.custom && one.group === group && one.version === version);
+  return served ? noSuchResource() : new NoSuchPath();
 }
 
 const mediaType = (request: IncomingMessage): string =>
@@ -172,9 +178,6 @@ async function onResource(parts: Parts, exchange: Exchange, aim: Aim): Promise<v
   if (!known || (resource.namespaced && target.namespace === '' && target.name !== '')) throw new NoSuchPath();
   const form = negotiate(request.headers.accept);
   if (target.name === '') return await onCollection(parts, exchange, { ...aim, form });
-  if (request.method === 'GET' && flag(url.searchParams, 'watch')) {
-    return watch(parts, exchange, { ...aim, form });
-  }
   const outcome = await onObject(parts, await callOf(exchange, aim));
   await parts.context.store.flushed();
   for (const warning of outcome.warnings.slice(0, 50))

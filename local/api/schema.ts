@@ -182,7 +182,11 @@ export function typeFault(value: unknown, schema: Schema, path: string): string 
       Object.entries(value).map(
         ([key, item]) =>
           () =>
-            typeFault(item, fieldSchema(schema, key) ?? {}, `${path}.${key}`),
+            typeFault(
+              item,
+              fieldSchema(schema, key) ?? {},
+              schema.properties?.[key] === undefined ? path : `${path}.${key}`,
+            ),
       ),
     );
   }

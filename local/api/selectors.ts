@@ -72,6 +72,12 @@ export function labelSelector(selector: string): Matcher {
   };
 }
 
+/** Kinds with fields of their own word it in another way than those with none. */
+const unknownField = (name: string, known: string[]): string =>
+  known.length > 2
+    ? `field label not supported: ${name}`
+    : `${JSON.stringify(name)} is not a known field selector: only ${known.map((one) => JSON.stringify(one)).join(', ')}`;
+
 /** Reads a field selector over the fields that the resource offers; other fields are a 400. */
 export function fieldSelector(
   selector: string,
@@ -83,7 +89,7 @@ export function fieldSelector(
     const match = /^([^=!]+)(==|!=|=)(.*)$/.exec(part.trim());
     if (match === null) throw badRequest(`invalid selector: '${selector}'; can't understand '${part}'`);
     const [, name = '', sign, value = ''] = match;
-    if (!known.includes(name)) throw badRequest(`field label not supported: ${name}`);
+    if (!known.includes(name)) throw badRequest(unknownField(name, known));
     return (values: Record<string, string>) => ((values[name] ?? '') === value) === (sign !== '!=');
   });
   return (object) => {

@@ -115,7 +115,8 @@ function ofString(value: string, schema: Schema, path: string): Cause[] {
   if (schema.pattern !== undefined && !compiled(schema.pattern).test(value))
     invalid(`should match '${schema.pattern}'`);
   const fault = schema.format === undefined ? '' : formatFault(schema.format, value);
-  if (fault !== '') invalid(fault);
+  if (fault !== '')
+    causes.push({ ...invalidValue(path, value, `${path} in body ${fault}`), reason: 'FieldValueTypeInvalid' });
   return causes;
 }
 

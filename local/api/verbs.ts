@@ -1,5 +1,5 @@
 /** The verbs on one object: get, create, update, patch, delete; and deletecollection. */
-import { badRequest, conflict, invalid, notFound, unsupportedMediaType } from './errors.js';
+import { badRequest, conflict, invalid, noSuchPatch, notFound, unsupportedMediaType } from './errors.js';
 import { outward, type Context } from './context.js';
 import { applied } from './managed.js';
 import { normalise, type FieldValidation } from './normalise.js';
@@ -147,6 +147,7 @@ const PATCHES = [
 
 export async function patch(context: Context, call: Call): Promise<Outcome> {
   const allowed = call.resource.custom ? PATCHES.filter((type) => !type.includes('strategic')) : PATCHES;
+  if (!PATCHES.includes(call.contentType)) throw noSuchPatch();
   if (!allowed.includes(call.contentType)) throw unsupportedMediaType(allowed);
   if (call.contentType === 'application/apply-patch+yaml') return await apply(context, call);
   const options = optionsOf(call);

@@ -1,7 +1,7 @@
 /** Create, update and the steps that they share with patch: checks, generation, managed fields, and the write itself. */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { alreadyExists, badRequest, conflict, forbidden, invalid, notFound, type Cause } from './errors.js';
-import { celFaults } from './cel.js';
+import { alreadyExists, ApiError, conflict, forbidden, invalid, notFound, type Cause } from './errors.js';
+import { celFaults, hasRules } from './cel.js';
 import { inward, type Context } from './context.js';
 import { CLEANUP } from './definitionRules.js';
 import { afterUpdate, type Manager } from './managed.js';
@@ -39,6 +39,16 @@ export const managerOf = (resource: Resource, options: WriteOptions, operation: 
   subresource: options.subresource,
 });
 
+const BLOCKING = new Set(
+  ['NotSupported', 'Required', 'TooLong', 'TooMany', 'TypeInvalid'].map((reason) => `FieldValue${reason}`),
+);
+const UNCHECKED: Cause = {
+  reason: 'FieldValueInvalid',
+  field: '<nil>',
+  message:
+    'Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation',
+};
+
 /** Checks an object of a kind; the schema of built-in kinds was checked when it was decoded. */
 function faults(object: Obj, old: Obj | undefined, resource: Resource): Cause[] {
   const causes = metaFaults(object, old, resource);
@@ -47,8 +57,9 @@ function faults(object: Obj, old: Obj | undefined, resource: Resource): Cause[] 
   const schema: Schema = { ...resource.schema, properties };
   const shape = validate({ ...object, metadata: undefined }, schema, '');
   causes.push(...shape);
-  // Rules speak of valid values only.
-  if (shape.length === 0) causes.push(...celFaults(object, old, resource.schema));
+  // Rules speak of values of the right shape only.
+  if (!shape.some((cause) => BLOCKING.has(cause.reason))) causes.push(...celFaults(object, old, resource.schema));
+  else if (hasRules(resource.schema)) causes.push(UNCHECKED);
   return causes;
 }
 
@@ -76,7 +87,7 @@ const suffix = (): string => [...randomBytes(5)].map((byte) => SUFFIX[byte % SUF
 export function prepareNew(context: Context, resource: Resource, sent: Obj): Obj {
   const meta = sent.metadata;
   if ((meta.resourceVersion ?? '') !== '')
-    throw badRequest('resourceVersion should not be set on objects to be created');
+    throw new ApiError({ code: 500, message: 'resourceVersion should not be set on objects to be created' });
   const name =
     text(meta.name) === '' && text(meta.generateName) !== ''
       ? `${text(meta.generateName).slice(0, 58)}${suffix()}`
@@ -112,11 +123,10 @@ export function insert(context: Context, resource: Resource, object: Obj, option
   const kept = inward(resource, object);
   if (context.store.get(resource.key, keyFor(kept.metadata)) !== undefined)
     throw alreadyExists(resource, object.metadata.name);
-  if (options.applied !== true)
-    kept.metadata = {
-      ...kept.metadata,
-      managedFields: managed(context, resource, { before: undefined, after: object, options }),
-    };
+  if (options.applied !== true) {
+    const fields = managed(context, resource, { before: undefined, after: object, options });
+    kept.metadata = { ...kept.metadata, ...(fields.length === 0 ? {} : { managedFields: fields }) };
+  }
   return options.dryRun ? kept : context.store.put(resource.key, kept);
 }
 
@@ -212,13 +222,9 @@ export const isFinished = (object: Obj): boolean =>
 
 /** PUT of a custom object must say which state it replaces. */
 export function requireVersion(resource: Resource, sent: Obj): void {
-  if (resource.custom && (sent.metadata.resourceVersion ?? '') === '')
-    throw invalid(
-      resource,
-      sent.metadata.name,
-      [invalidValue('metadata.resourceVersion', 0, 'must be specified for an update')].map((cause) => ({
-        ...cause,
-        message: cause.message.replace('value: 0:', 'value: 0x0:'),
-      })),
-    );
+  if (!resource.custom || (sent.metadata.resourceVersion ?? '') !== '') return;
+  // Here the real one names the resource, not the kind.
+  throw invalid({ group: resource.group, kind: resource.plural }, sent.metadata.name, [
+    invalidValue('metadata.resourceVersion', 0, 'must be specified for an update'),
+  ]);
 }
