@@ -35,8 +35,10 @@ export interface Conversation extends AgentConversation {
   publishState(): void;
   /** Writes the record now if it changed. */
   flush(): Promise<void>;
-  /** Writes the record and closes the log. */
-  shut(): Promise<void>;
+  /** Closes the log, after writing the record unless somebody else owns the folder now. */
+  shut(options?: { save: boolean }): Promise<void>;
+  /** Called once when the conversation ends here: deleted, taken over, or the server stops. */
+  onShut(listener: () => void): () => void;
 }
 
 export type StateKey =
@@ -98,6 +100,7 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
   const whileTools = createMutex();
   const writeTurn = createMutex();
   const transients = new Set<TransientListener>();
+  const ends = new Set<() => void>();
   const secrets = createSecrets(() => record.secrets);
   let dirty = false;
   let pending = 0;
@@ -254,11 +257,16 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
       await announce('execution_status', status);
     },
     flush: save,
-    async shut() {
+    onShut(listener) {
+      ends.add(listener);
+      return () => ends.delete(listener);
+    },
+    async shut(how = { save: true }) {
       if (shut) return;
-      dirty = true;
+      dirty = how.save;
       await save();
       shut = true;
+      for (const listener of ends) listener();
       clearTimeout(timer);
       await events.close();
     },

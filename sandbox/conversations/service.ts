@@ -116,7 +116,7 @@ export function createConversations(options: ConversationsOptions): Conversation
   };
   const live = async (id: string): Promise<Live | undefined> => {
     const entry = entries.get(id);
-    if (entry === undefined || !entry.owned) return undefined;
+    if (entry === undefined || !entry.owned || closing) return undefined;
     entry.open ??= openEntry(entry);
     try {
       return await entry.open;
@@ -132,6 +132,12 @@ export function createConversations(options: ConversationsOptions): Conversation
     await writeRecord(folder, record, options.config().secretKey);
     entries.set(record.id, entry);
     return entry;
+  };
+  /** Takes back a conversation that could not be opened: a refused request leaves nothing behind. */
+  const discard = async (id: string) => {
+    const entry = entries.get(id);
+    entries.delete(id);
+    if (entry !== undefined) await rm(entry.folder, { recursive: true, force: true });
   };
   const requireLive = async (id: string): Promise<Live> => {
     const found = await live(id);
@@ -174,19 +180,19 @@ export function createConversations(options: ConversationsOptions): Conversation
         await take(entry);
       } else if (!(await leases.renew(entry.folder))) {
         log.error({ conversation: entry.record.id }, 'another server took this conversation over');
-        await drop(entry);
         entry.owned = false;
+        await drop(entry, { save: false });
       }
     }
   };
-  const drop = async (entry: Entry) => {
+  const drop = async (entry: Entry, how = { save: true }) => {
     const opened = await entry.open?.catch(() => undefined);
     entry.open = undefined;
     if (opened === undefined) return;
     await opened.runner.stop('silent');
     await webhooks.unfollow(entry.record.id);
     if (runtimeUsed) await (await options.runtime()).close(opened.conversation);
-    await opened.conversation.shut();
+    await opened.conversation.shut(how);
   };
   const message: Conversations['message'] = async (target, text, how) => {
     await target.runner.message(text, how);
@@ -227,7 +233,10 @@ export function createConversations(options: ConversationsOptions): Conversation
           const parent = await live(record.parentId);
           await parent?.conversation.update((r) => r.childIds.push(record.id));
         }
-        const opened = await requireLive(record.id);
+        const opened = await requireLive(record.id).catch(async (error: unknown) => {
+          await discard(record.id);
+          throw new HttpError(400, `The workspace cannot be used: ${(error as Error).message}`, { cause: error });
+        });
         announce(record);
         if (request.initial_message != null) await message(opened, userMessage(request.initial_message), { run: true });
         return { record, created: true };

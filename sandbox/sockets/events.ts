@@ -58,6 +58,10 @@ export async function serveEvents(
     frame: (_seq, json) => json,
   });
   socket.once('close', stopTransient);
+  socket.once(
+    'close',
+    conversation.onShut(() => socket.close(1001, 'Conversation closed')),
+  );
   waiting.serve((text) => receive(context, live, socket, text));
 }
 

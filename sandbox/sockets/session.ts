@@ -20,6 +20,10 @@ export async function serveSession(
   send({ type: 'transient', event: conversation.stateEvent() });
   const stop = conversation.onTransient((event) => send({ type: 'transient', event }));
   socket.once('close', stop);
+  socket.once(
+    'close',
+    conversation.onShut(() => socket.close(1001, 'Conversation closed')),
+  );
   startPump({
     socket,
     log,
