@@ -91,7 +91,7 @@ function resultsOf({ message, results }: Turn): LlmMessage[] {
 
 function messageOf(event: AgentEventOf<'MessageEvent'>): LlmMessage {
   const { llm_message: message } = event;
-  if (message.role !== 'assistant') return { role: 'user', content: [...message.content, ...event.extended_content] };
+  if (message.role !== 'assistant') return { role: 'user', content: message.content, extra: event.extended_content };
   const said = message.content.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n');
   return {
     role: 'assistant',

@@ -11,7 +11,8 @@ import { batchesOf } from './actions.js';
 import { parseCall } from './arguments.js';
 import { mustConfirm } from './confirmation.js';
 import { llmError, retryAfterMs } from './llm/errors.js';
-import { commandsOf, nextStep } from './llm/line-runner.js';
+import { nextStep } from './llm/line-runner.js';
+import { commandsOf } from './llm/lines.js';
 import { endpointOf } from './llm/names.js';
 import { createProviderLlm } from './llm/provider.js';
 import { retryDelay } from './llm/retry.js';
@@ -159,46 +160,77 @@ t.test('line-runner: what it makes of a message', (t) => {
       'Do this:\n```bash\nfor i in 1 2; do\n  echo $i\ndone\n```\nand\n```\nls\n```',
       ['for i in 1 2; do\n  echo $i\ndone', 'ls'],
     ],
-    ['cat > f <<EOF\nhi\nEOF\ncat f', ['cat > f <<EOF\nhi\nEOF\ncat f']],
-    ["echo 'a\nb'\nls", ["echo 'a\nb'\nls"]],
+    ["cat > f <<'EOF'\n# it's\n\n$ hi\nEOF\ncat f", ["cat > f <<'EOF'\n# it's\n\n$ hi\nEOF", 'cat f']],
+    ['Write this:\n$ cat > f <<EOF\nhi\nEOF\n$ node f', ['cat > f <<EOF\nhi\nEOF', 'node f']],
+    ["echo 'a\nb'\nls", ["echo 'a\nb'", 'ls']],
+    ['npm i && \\\n  npm test\nls | \nwc', ['npm i && \\\n  npm test', 'ls |\nwc']],
+    ['for i in 1 2; do\n  echo $i\ndone\nls', ['for i in 1 2; do\n  echo $i\ndone\nls']],
+    ["Don't do that", ["Don't do that"]],
     ["echo it\\'s\nls", ["echo it\\'s", 'ls']],
     ['', []],
   ];
   for (const [message, commands] of table) t.strictSame(commandsOf(message), commands, JSON.stringify(message));
 
-  const messages: LlmMessage[] = [{ role: 'user', content: [text('sleep 1\nnode app.js\nls')] }];
-  const ran = (args: object, report: string): void => {
-    const id = `c${messages.length}`;
+  const messages: LlmMessage[] = [
+    { role: 'user', content: [text('sleep 1\nnode app.js\nls')], extra: [text('rm -rf /')] },
+  ];
+  const step = (report: string): ReturnType<typeof nextStep> => {
+    const { id, tool, args } = nextStep(messages);
     messages.push({
       role: 'assistant',
       text: '',
       reasoning: null,
       thinkingBlocks: [],
-      toolCalls: [{ id, name: 'terminal', arguments: JSON.stringify(args) }],
+      toolCalls: [{ id, name: tool, arguments: JSON.stringify(args) }],
     });
-    messages.push({ role: 'tool', toolCallId: id, toolName: 'terminal', content: [text(report)] });
+    messages.push({ role: 'tool', toolCallId: id, toolName: tool, content: [text(report)] });
+    return nextStep(messages);
   };
+  const say = (words: string): void => void messages.push({ role: 'user', content: [text(words)] });
   t.match(nextStep(messages), { tool: 'terminal', args: { command: 'sleep 1' } });
-  ran({ command: 'sleep 1' }, '\n[The command is still running after 120 seconds.]');
-  t.match(nextStep(messages), { tool: 'terminal', args: { command: '' } }, 'it waits');
-  ran({ command: '' }, '\n[The command completed with exit code 0.]');
-  t.match(nextStep(messages), { args: { command: 'node app.js' } });
-  ran(
-    { command: 'node app.js' },
-    'up\n[The command is still running and printed nothing new for 2 seconds. It listens on port 8011.]',
+  t.match(
+    step('\n[The command is still running after 120 seconds.]'),
+    { tool: 'terminal', args: { command: '' } },
+    'it waits',
   );
-  t.match(nextStep(messages), { args: { command: 'ls' } }, 'an app is left running');
-  ran({ command: 'ls' }, 'a\n[The command completed with exit code 1.]');
-  t.strictSame(nextStep(messages), {
+  t.match(step('\n[The command completed with exit code 0.]'), { args: { command: 'node app.js' } });
+  t.match(
+    step('up\n[The command is still running and printed nothing new for 2 seconds. It listens on port 8011.]'),
+    { args: { command: 'ls' } },
+    'an app is left running',
+  );
+  say('pwd');
+  t.match(
+    step('a\n[The command completed with exit code 1.]'),
+    { args: { command: 'pwd' } },
+    'what was said meanwhile comes after it',
+  );
+  t.match(step('/\n[The command completed with exit code 0.]'), {
     tool: 'finish',
     args: {
       message:
-        '- `sleep 1`: done\n- `node app.js`: still running in the background, listening on port 8011\n- `ls`: exit code 1',
+        '- `sleep 1`: done\n- `node app.js`: still running in the background, listening on port 8011\n- `ls`: exit code 1\n- `pwd`: done',
     },
   });
-  messages.push({ role: 'user', content: [text('nonsense please')] });
-  ran({ command: 'nonsense please' }, 'bash: nonsense: command not found\n[The command completed with exit code 127.]');
-  t.match(nextStep(messages), { tool: 'finish', args: { message: /no intelligence/ } });
+  step('said');
+  say('nonsense please\nls');
+  t.match(nextStep(messages), { args: { command: 'nonsense please' } });
+  t.match(
+    step('Error: Tool call interrupted before completion. The conversation was paused.'),
+    { tool: 'finish' },
+    'an interrupt ends the message',
+  );
+  step('said');
+  say('nonsense please');
+  t.match(step('bash: nonsense: command not found\n[The command completed with exit code 127.]'), {
+    tool: 'finish',
+    args: { message: /no intelligence/ },
+  });
+  step('said');
+  say('pwd');
+  messages.push({ role: 'assistant', text: 'I am another model.', reasoning: null, thinkingBlocks: [], toolCalls: [] });
+  say('date');
+  t.match(nextStep(messages), { args: { command: 'date' } }, 'what another model answered is not run');
   t.end();
 });
 

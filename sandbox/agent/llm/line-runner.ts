@@ -3,11 +3,12 @@
  * can, and claims no intelligence. It is asked and answers like any model: from the messages alone.
  *
  * A message is run as follows: each fenced block is one command; without a fence, each line that begins with `$ ` is
- * one, and other lines are left out; without either, each line is one command, or the whole message is one when its
- * lines belong together (quotes, here-documents, loops).
+ * one, and other lines are left out; without either, each line is one. Here-documents, open quotes and continued lines
+ * belong to the line that began them; a message with loops or functions is run as one script.
  */
 import { randomUUID } from 'node:crypto';
 import { contentText } from '../../tools/tool.js';
+import { commandsOf } from './lines.js';
 import { LINE_RUNNER } from './names.js';
 import type { Llm, LlmMessage, LlmRequest, LlmResponse, LlmToolCall } from './types.js';
 
@@ -16,33 +17,6 @@ export const LINE_RUNNER_TERMINAL = { no_change_timeout_seconds: 2, longest_wait
 /** How often it waits on for a command that prints nothing and serves nothing. */
 const MAX_WAITS = 4;
 
-const JOINED =
-  /<<-?\s*['"]?\w|[\\|({]\s*$|&&\s*$|^\s*(?:for|while|until|if|case|select|function)\b|^\s*(?:do|then|fi|done|esac|\}|\))|^\s*#!/;
-
-function quotesBalance(line: string): boolean {
-  let open = '';
-  for (let at = 0; at < line.length; at++) {
-    const char = line[at] ?? '';
-    if (char === '\\' && open !== "'") at++;
-    else if (open === '' && char === '#' && (at === 0 || line[at - 1] === ' ')) break;
-    else if (open === '' && (char === "'" || char === '"' || char === '`')) open = char;
-    else if (char === open) open = '';
-  }
-  return open === '';
-}
-
-/** The commands of a message. Pure. */
-export function commandsOf(message: string): string[] {
-  const fenced = [...message.matchAll(/^```[^\n]*\n([\s\S]*?)^```\s*$/gm)].map((hit) => (hit[1] ?? '').trim());
-  if (fenced.length > 0) return fenced.filter((block) => block !== '');
-  const lines = message.split('\n').map((line) => line.trimEnd());
-  const prompted = lines.filter((line) => /^\s*\$ /.test(line)).map((line) => line.replace(/^\s*\$ /, '').trim());
-  if (prompted.length > 0) return prompted;
-  const filled = lines.filter((line) => line.trim() !== '' && !/^\s*#(?!!)/.test(line));
-  if (filled.length > 1 && filled.some((line) => JOINED.test(line) || !quotesBalance(line))) return [message.trim()];
-  return filled.map((line) => line.trim());
-}
-
 interface Ran {
   command: string;
   /** The last report, and how often it was waited for. */
@@ -50,25 +24,57 @@ interface Ran {
   waits: number;
 }
 
-/** What was run since the last message of the user. */
-function progressOf(messages: LlmMessage[]): { task: string; ran: Ran[] } {
-  const from = messages.findLastIndex((message) => message.role === 'user');
-  const last = messages[from];
-  const ran: Ran[] = [];
-  for (const message of messages.slice(from + 1)) {
-    if (message.role === 'assistant') for (const call of message.toolCalls) note(call, ran);
-    const current = ran.at(-1);
-    if (message.role === 'tool' && current !== undefined) current.report = contentText(message.content);
-  }
-  return { task: last?.role === 'user' ? contentText(last.content) : '', ran };
+/** Where it is: which message of the user, which command in it. Calls carry it in their id, so that nothing else needs to be kept. */
+interface Place {
+  message: number;
+  command: number;
+}
+const callId = (kind: 'run' | 'wait' | 'end', place: Place): string =>
+  `call_${kind}_${place.message}_${place.command}_${randomUUID().slice(0, 8)}`;
+function placeOf(id: string): (Place & { kind: string }) | undefined {
+  const [, kind, message, command] = /^call_(run|wait|end)_(\d+)_(\d+)_/.exec(id) ?? [];
+  return kind === undefined ? undefined : { kind, message: Number(message), command: Number(command) };
 }
 
-function note(call: LlmToolCall, ran: Ran[]): void {
+interface Progress {
+  /** The commands of each message of the user. */
+  tasks: string[][];
+  /** What was run since the last word to the user. */
+  ran: Ran[];
+  /** What comes next. */
+  next: Place;
+}
+
+function progressOf(messages: LlmMessage[]): Progress {
+  const tasks: string[][] = [];
+  const ran: Ran[] = [];
+  /** First message since somebody last answered. */
+  let next: Place = { message: 0, command: 0 };
+  for (const message of messages) {
+    if (message.role === 'user') tasks.push(commandsOf(contentText(message.content)));
+    if (message.role === 'assistant' && message.toolCalls.every((call) => placeOf(call.id) === undefined))
+      next = { message: tasks.length, command: 0 };
+    if (message.role === 'assistant') for (const call of message.toolCalls) next = follow(call, { ran, next });
+    const current = ran.at(-1);
+    if (message.role !== 'tool' || current === undefined || placeOf(message.toolCallId) === undefined) continue;
+    current.report = contentText(message.content);
+    // After an interrupt, a refusal or a failure the rest of that message is not run.
+    if (/^Error: |^The user rejected/.test(current.report))
+      next = { message: next.message + (next.command > 0 ? 1 : 0), command: 0 };
+  }
+  return { tasks, ran, next };
+}
+
+function follow(call: LlmToolCall, { ran, next }: { ran: Ran[]; next: Place }): Place {
+  const place = placeOf(call.id);
+  if (place === undefined) return next;
   const { command } = JSON.parse(call.arguments) as { command?: string };
   const current = ran.at(-1);
-  if (command === undefined) return;
-  if (command === '' && current !== undefined) current.waits++;
-  else ran.push({ command, report: '', waits: 0 });
+  if (place.kind === 'run') ran.push({ command: command ?? '', report: '', waits: 0 });
+  if (place.kind === 'wait' && current !== undefined) current.waits++;
+  if (place.kind !== 'end') return { message: place.message, command: place.command + 1 };
+  ran.length = 0;
+  return { message: place.message, command: 0 };
 }
 
 const stillRuns = (report: string): boolean => report.includes('\n[The command is still running');
@@ -96,29 +102,42 @@ To have an agent that understands tasks, set a model and its key in the settings
 export function summaryOf(ran: Ran[]): string {
   if (ran.length === 0) return HOW_TO;
   const lines = ran.map(outcome).join('\n');
-  const unknown = ran.some((each) => exitOf(each.report) === 127);
-  return `${lines}${unknown ? `\n\nA command was not found.\n${HOW_TO}` : ''}`;
+  const unknown = ran.some((each) => exitOf(each.report) === 127 || /bash: .*unexpected EOF/.test(each.report));
+  return `${lines}${unknown ? `\n\nThat was no command.\n${HOW_TO}` : ''}`;
 }
 
-type Step = { tool: 'terminal'; args: Record<string, unknown> } | { tool: 'finish'; args: { message: string } };
+type Step = { id: string } & (
+  { tool: 'terminal'; args: Record<string, unknown> } | { tool: 'finish'; args: { message: string } }
+);
 
-/** What it does next. Pure. */
+const mustWait = (ran: Ran | undefined): boolean =>
+  ran !== undefined && stillRuns(ran.report) && portsOf(ran.report) === undefined && ran.waits < MAX_WAITS;
+
+/** What it does next. Pure but for the random end of ids. */
 export function nextStep(messages: LlmMessage[]): Step {
-  const { task, ran } = progressOf(messages);
-  const commands = commandsOf(task);
-  const current = ran.at(-1);
-  if (
-    current !== undefined &&
-    stillRuns(current.report) &&
-    portsOf(current.report) === undefined &&
-    current.waits < MAX_WAITS
-  ) {
-    return { tool: 'terminal', args: { command: '', summary: 'wait for the command' } };
+  const { tasks, ran, next } = progressOf(messages);
+  if (mustWait(ran.at(-1))) {
+    return {
+      tool: 'terminal',
+      args: { command: '', summary: 'wait for the command' },
+      id: callId('wait', { ...next, command: Math.max(0, next.command - 1) }),
+    };
   }
-  const next = commands[ran.length];
-  if (next !== undefined && current?.report.includes('interrupted') !== true)
-    return { tool: 'terminal', args: { command: next, summary: next.split('\n')[0]?.slice(0, 80) ?? '' } };
-  return { tool: 'finish', args: { message: summaryOf(ran) } };
+  let place = next;
+  while (place.message < tasks.length && place.command >= (tasks[place.message]?.length ?? 0))
+    place = { message: place.message + 1, command: 0 };
+  const command = tasks[place.message]?.[place.command];
+  if (command === undefined)
+    return {
+      tool: 'finish',
+      args: { message: summaryOf(ran) },
+      id: callId('end', { message: tasks.length, command: 0 }),
+    };
+  return {
+    tool: 'terminal',
+    args: { command, summary: command.split('\n')[0]?.slice(0, 80) ?? '' },
+    id: callId('run', place),
+  };
 }
 
 function answer(request: LlmRequest, usageId: string): LlmResponse {
@@ -127,7 +146,7 @@ function answer(request: LlmRequest, usageId: string): LlmResponse {
   const said =
     step.tool === 'finish' ? step.args.message : `The terminal tool is not among this agent's tools.\n${HOW_TO}`;
   const calls = available.has(step.tool)
-    ? [{ id: `call_${randomUUID().replaceAll('-', '')}`, name: step.tool, arguments: JSON.stringify(step.args) }]
+    ? [{ id: step.id, name: step.tool, arguments: JSON.stringify(step.args) }]
     : [];
   const id = `${LINE_RUNNER.replace('/', '-')}-${randomUUID()}`;
   return {

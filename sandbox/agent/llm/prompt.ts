@@ -78,7 +78,7 @@ function converted(api: 'openai' | 'anthropic', message: LlmMessage): PromptMess
     case 'system':
       return [{ role: 'system', content: message.text }];
     case 'user':
-      return [{ role: 'user', content: userParts(message.content) }];
+      return [{ role: 'user', content: userParts([...message.content, ...(message.extra ?? [])]) }];
     case 'assistant':
       return [{ role: 'assistant', content: assistantParts(api, message) }];
     case 'tool':

@@ -11,7 +11,8 @@ export interface LlmToolCall {
 
 export type LlmMessage =
   | { role: 'system'; text: string }
-  | { role: 'user'; content: Content[] }
+  /** `extra` is what the agent adds to the user's words (skills, suffixes). */
+  | { role: 'user'; content: Content[]; extra?: Content[] }
   | {
       role: 'assistant';
       text: string;
