@@ -36,6 +36,9 @@ function placeOf(id: string): (Place & { kind: string }) | undefined {
   return kind === undefined ? undefined : { kind, message: Number(message), command: Number(command) };
 }
 
+/** Results that are no report of a command. */
+const FAILED = /^Error: |^The user rejected/;
+
 interface Progress {
   /** The commands of each message of the user. */
   tasks: string[][];
@@ -51,7 +54,10 @@ function progressOf(messages: LlmMessage[]): Progress {
   /** First message since somebody last answered. */
   let next: Place = { message: 0, command: 0 };
   for (const message of messages) {
-    if (message.role === 'user') tasks.push(commandsOf(contentText(message.content)));
+    if (message.role === 'user') {
+      tasks.push(commandsOf(contentText(message.content)));
+      if (ran.some((each) => FAILED.test(each.report))) ran.length = 0;
+    }
     if (message.role === 'assistant' && message.toolCalls.every((call) => placeOf(call.id) === undefined))
       next = { message: tasks.length, command: 0 };
     if (message.role === 'assistant') for (const call of message.toolCalls) next = follow(call, { ran, next });
@@ -59,8 +65,7 @@ function progressOf(messages: LlmMessage[]): Progress {
     if (message.role !== 'tool' || current === undefined || placeOf(message.toolCallId) === undefined) continue;
     current.report = contentText(message.content);
     // After an interrupt, a refusal or a failure the rest of that message is not run.
-    if (/^Error: |^The user rejected/.test(current.report))
-      next = { message: next.message + (next.command > 0 ? 1 : 0), command: 0 };
+    if (FAILED.test(current.report)) next = { message: next.message + (next.command > 0 ? 1 : 0), command: 0 };
   }
   return { tasks, ran, next };
 }
