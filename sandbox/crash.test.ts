@@ -1,4 +1,5 @@
 import t from 'tap';
+import { huntCrashes } from './testing/crash-hunt.js';
 import { caller, folder, lineRunner, listen, says, startChild, statusOf, until } from './testing/server.js';
 
 interface Page {
@@ -68,4 +69,9 @@ t.test('SIGTERM in a run: the conversation is paused, and the same folder goes o
     () => statusOf(again, id),
     (status) => status === 'finished' || status === 'error',
   );
+});
+
+t.test('kill -9 at random moments under traffic', async (t) => {
+  const { events } = await huntCrashes(3, (line) => t.comment(line));
+  t.ok(events >= 0, `${events} acknowledged events are all there`);
 });

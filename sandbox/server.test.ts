@@ -86,6 +86,35 @@ t.test('a conversation: works, tells, is found again, goes', async (t) => {
   t.notOk(existsSync(join(dir, 'conversations', id.replaceAll('-', ''))));
 });
 
+t.test('workspace files: with the cookie, inside the workspace only', async (t) => {
+  const { url, call } = await server(t);
+  const { id } = (await call('POST', '/api/conversations', lineRunner())).body as { id: string };
+  const run = (command: string) => call('POST', `/api/conversations/${id}/bash/execute_bash_command`, { command });
+  t.match((await run('echo "<p>hi" > index.html && ln -s /etc/passwd out && pwd')).body, {
+    stdout: /project\/test\n$/,
+  });
+  const set = await call('POST', '/api/auth/workspace-session');
+  const cookie = set.headers.get('set-cookie') ?? '';
+  t.match(cookie, /HttpOnly; Max-Age=315360000; Path=\/api\/conversations; SameSite=none; Secure; Partitioned/);
+  const browser = (path: string) =>
+    caller(url, null)('GET', `/api/conversations/${id}/workspace${path}`, undefined, {
+      cookie: cookie.split(';')[0] ?? '',
+    });
+  t.match(await browser('/'), { status: 200, body: '<p>hi\n' });
+  t.match(await browser('/index.html'), { status: 200, body: '<p>hi\n' });
+  t.equal((await browser('/none')).status, 404);
+  t.match(await browser('/out'), { status: 400, body: { detail: 'Path is outside the workspace' } });
+  t.match(await browser('/..%2f..%2f..%2fetc/passwd'), {
+    status: 400,
+    body: { detail: 'Path is outside the workspace' },
+  });
+  t.equal((await caller(url, null)('GET', `/api/conversations/${id}/workspace/`)).status, 401);
+  t.equal(
+    (await call('GET', '/api/conversations/0e4fd3c4-7f3a-4c6b-9d4e-2b1f0a9c8d7e/git/changes?path=/workspace')).status,
+    404,
+  );
+});
+
 t.test('an unknown conversation: 404 with the words of each route', async (t) => {
   const { call } = await server(t);
   const id = '0e4fd3c4-7f3a-4c6b-9d4e-2b1f0a9c8d7e';

@@ -1,7 +1,7 @@
 /** Which apps listen in the pod: its socket table, narrowed to processes that this server may look at. */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import type { ListeningApp } from '../../contracts/agent/apps.js';
-import type { ServerConfig } from '../config.js';
+import { POD_MARK, type ServerConfig } from '../config.js';
 import type { Titles } from './titles.js';
 
 interface Socket {
@@ -27,7 +27,7 @@ type FoundApp = Omit<ListeningApp, 'title'>;
 async function findApps(config: ServerConfig, proc = '/proc', self = process.pid): Promise<FoundApp[]> {
   const sockets = await listening(proc);
   if (sockets.length === 0) return [];
-  const owners = await socketOwners(proc, await descendants(proc, self));
+  const owners = await socketOwners(proc, await processesOf(config, proc, self));
   const hidden = new Set([config.port, config.vscode.port]);
   const apps = new Map<number, FoundApp>();
   for (const socket of sockets) {
@@ -67,38 +67,34 @@ function addressOf(hex: string): string {
   return bytes.every((byte) => byte === 0) ? '::' : bytes.slice(0, 15).every((byte) => byte === 0) ? '::1' : hex;
 }
 
-/** Processes that this one started, directly or not; a pod of its own has process 1, and then all of them count. */
-async function descendants(proc: string, self: number): Promise<number[]> {
-  const pids = (await readdir(proc).catch(() => []))
+/** Processes that this server started, directly or not; those that lost their parents carry its mark. */
+async function processesOf(config: ServerConfig, proc: string, self: number): Promise<number[]> {
+  const names = await readdir(proc).catch(() => []);
+  const pids = names
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .slice(0, MAX_PROCESSES);
-  const parents = new Map<number, number>();
-  const sessions = new Map<number, number>();
-  await Promise.all(
-    pids.map(async (pid) => {
-      const text = await readFile(`${proc}/${pid}/stat`, 'utf8').catch(() => '');
-      const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-      parents.set(pid, Number(fields[1]));
-      sessions.set(pid, Number(fields[3]));
-    }),
+  const parents = new Map(await Promise.all(pids.map(async (pid) => [pid, await parentOf(proc, pid)] as const)));
+  const mark = `${POD_MARK}=${config.commandEnv[POD_MARK] ?? ''}`;
+  const mine = await Promise.all(
+    pids.map(async (pid) => pid !== self && (descends(parents, pid, self) || (await carries(proc, pid, mark)))),
   );
-  const marks = await Promise.all(pids.map((pid) => markOf(proc, pid)));
-  const mine = await markOf(proc, self);
-  return pids.filter((pid, at) => {
-    if (pid === self) return false;
-    for (let step = pid, depth = 0; step > 1 && depth < 100; step = parents.get(step) ?? 0, depth++)
-      if (step === self) return true;
-    // A process that outlived its parent belongs to process 1 now; it still carries the pod's mark.
-    return mine !== undefined && marks[at] === mine;
-  });
+  return pids.filter((_pid, at) => mine[at]);
 }
 
-/** A word in the environment that only processes of this pod have. */
-async function markOf(proc: string, pid: number): Promise<string | undefined> {
-  const text = await readFile(`${proc}/${pid}/environ`, 'latin1').catch(() => '');
-  return text.split('\0').find((entry) => entry.startsWith('SANDLOT_POD='));
+async function parentOf(proc: string, pid: number): Promise<number> {
+  const text = await readFile(`${proc}/${pid}/stat`, 'utf8').catch(() => '');
+  return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[1] ?? 0);
 }
+
+function descends(parents: Map<number, number>, pid: number, ancestor: number): boolean {
+  for (let step = pid, depth = 0; step > 1 && depth < 100; step = parents.get(step) ?? 0, depth++)
+    if (step === ancestor) return true;
+  return false;
+}
+
+const carries = async (proc: string, pid: number, mark: string): Promise<boolean> =>
+  (await readFile(`${proc}/${pid}/environ`, 'latin1').catch(() => '')).split('\0').includes(mark);
 
 async function socketOwners(proc: string, pids: number[]): Promise<Map<string, { pid: number; name: string | null }>> {
   const owners = new Map<string, { pid: number; name: string | null }>();

@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inflateRawSync } from 'node:zlib';
 import t from 'tap';
+import { until } from '../testing/server.js';
 import { addUsage, totalsOf } from '../conversations/stats.js';
 import { createLeaseKeeper } from '../conversations/lease.js';
 import { createSecrets, seal, unseal } from '../conversations/secrets.js';
@@ -201,7 +202,7 @@ t.test('listening apps: the tables of /proc, and only our own processes', async 
   });
   let told: (port: number) => void = () => undefined;
   const port = await new Promise<number>((resolve) => (told = resolve));
-  const config = readServerConfig({ OH_SESSION_API_KEYS_0: 'k' });
+  const config = readServerConfig({ OH_SESSION_API_KEYS_0: 'k', PATH: process.env['PATH'] });
   const titles = createTitles(
     () => 0,
     () => Promise.reject(new Error('no page')),
@@ -212,6 +213,22 @@ t.test('listening apps: the tables of /proc, and only our own processes', async 
   );
   child.stop();
   await child.result;
+  const orphan = `(setsid ${process.execPath} -e "require('net').createServer().listen(0,'127.0.0.1');setTimeout(()=>process.exit(),20000)" > /dev/null 2>&1 & echo $!)`;
+  const left = await runShell({
+    command: orphan,
+    cwd: '/',
+    env: { ...config.commandEnv },
+    timeoutMs: 20_000,
+    chunkBytes: 1 << 20,
+    onChunk: () => undefined,
+  }).result;
+  const pid = Number(left.stdout);
+  t.teardown(() => process.kill(pid, 'SIGKILL'));
+  const found = await until(
+    () => listApps(config, titles),
+    (apps) => apps.some((app) => app.pid === pid),
+  );
+  t.ok(found, 'one that lost its parent is still ours');
   t.notOk((await listApps(config, titles)).some((app) => app.port === port));
 });
 

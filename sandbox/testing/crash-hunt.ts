@@ -1,0 +1,103 @@
+/**
+ * Kills the server at random moments under traffic and compares what clients saw acknowledged with what is there after
+ * the restart. By hand: `node --import tsx sandbox/testing/crash-hunt.ts [rounds]`, or from dist/ without tsx.
+ * Exits with 1 at the first loss.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { caller, lineRunner, listen, says, startChild, type Call } from './server.js';
+
+interface Known {
+  /** Ids of events that a socket brought. */
+  events: Set<string>;
+  /** Texts whose POST was answered with 200. */
+  texts: Set<string>;
+}
+
+export async function huntCrashes(rounds: number, report: (line: string) => void): Promise<{ events: number }> {
+  const dir = mkdtempSync(join(tmpdir(), 'sandlot-hunt-'));
+  const known = new Map<string, Known>();
+  try {
+    for (let round = 0; round < rounds; round++) {
+      await oneRound(dir, round, known);
+      report(
+        `round ${round + 1}: ${[...known.values()].reduce((sum, { events }) => sum + events.size, 0)} events kept`,
+      );
+    }
+    const last = await startChild(dir);
+    await verify(caller(last.url), known);
+    last.child.kill('SIGKILL');
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+  return { events: [...known.values()].reduce((sum, { events }) => sum + events.size, 0) };
+}
+
+async function oneRound(dir: string, round: number, known: Map<string, Known>): Promise<void> {
+  const { child, url } = await startChild(dir);
+  const call = caller(url);
+  await verify(call, known);
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  const traffic = Promise.allSettled(Array.from({ length: 3 }, (_, at) => talk(url, call, `${round}-${at}`, known)));
+  const wait = 50 + Math.random() * 1500;
+  await new Promise((resolve) => setTimeout(resolve, wait));
+  child.kill('SIGKILL');
+  await ended;
+  await traffic;
+}
+
+/** Makes a conversation or goes on with one, and sends messages until the server is gone. */
+async function talk(url: string, call: Call, name: string, known: Map<string, Known>): Promise<void> {
+  const old = [...known.keys()];
+  const use = old.length > 2 && Math.random() < 0.5 ? old[Math.floor(Math.random() * old.length)] : undefined;
+  const id = use ?? ((await call('POST', '/api/conversations', lineRunner())).body as { id: string }).id;
+  const mine = known.get(id) ?? { events: new Set<string>(), texts: new Set<string>() };
+  known.set(id, mine);
+  const { socket } = await listen(url, `/sockets/events/${id}`);
+  socket.on('error', () => undefined);
+  socket.on('message', (data) => {
+    const event = JSON.parse(String(data as Buffer)) as { id: string; kind: string; key?: string };
+    if (event.key !== 'full_state' && event.kind !== 'StreamingDeltaEvent') mine.events.add(event.id);
+  });
+  for (let n = 0; ; n++) {
+    const text = `echo ${name}-${n}`;
+    const { status } = await call('POST', `/api/conversations/${id}/events`, says(text));
+    if (status === 200) mine.texts.add(text);
+  }
+}
+
+async function verify(call: Call, known: Map<string, Known>): Promise<void> {
+  for (const [id, { events, texts }] of known) {
+    const there = new Set<string>();
+    const said = new Set<string>();
+    let page = '';
+    do {
+      const query = `limit=100${page === '' ? '' : `&page_id=${page}`}`;
+      const answer = await call('GET', `/api/conversations/${id}/events/search?${query}`);
+      if (answer.status !== 200) throw new Error(`conversation ${id} is gone: ${answer.status}`);
+      const { items, next_page_id: next } = answer.body as {
+        items: { id: string; llm_message?: { content: { text?: string }[] } }[];
+        next_page_id: string | null;
+      };
+      for (const item of items) {
+        there.add(item.id);
+        for (const part of item.llm_message?.content ?? []) said.add(part.text ?? '');
+      }
+      page = next ?? '';
+    } while (page !== '');
+    const lost = [...events].filter((event) => !there.has(event)).length;
+    const unsaid = [...texts].filter((text) => !said.has(text));
+    if (lost + unsaid.length > 0)
+      throw new Error(`conversation ${id} lost ${lost} events and the messages ${unsaid.join('; ')}`);
+    const status = ((await call('GET', `/api/conversations/${id}`)).body as { execution_status: string })
+      .execution_status;
+    if (status === 'running') throw new Error(`conversation ${id} says that it runs after a restart`);
+  }
+}
+
+if (process.argv[1]?.includes('crash-hunt') === true) {
+  const { events } = await huntCrashes(Number(process.argv[2] ?? 20), (line) => console.log(line));
+  console.log(`nothing lost: ${events} acknowledged events are there`);
+  process.exit(0);
+}
