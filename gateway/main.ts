@@ -1,6 +1,7 @@
 import { createClient, loadKubeConfig } from '../kube/client.js';
 import { createKubeMetrics } from '../kube/metrics.js';
 import { systemClock } from '../process/clock.js';
+import { logLevel } from '../process/config.js';
 import { startHealth } from '../process/health.js';
 import type { Logger } from '../process/log.js';
 import { createMetrics } from '../process/metrics.js';
@@ -16,10 +17,10 @@ import { createTable } from './table.js';
 export { usage };
 
 export async function main(env: NodeJS.ProcessEnv): Promise<void> {
-  const logLevel = env['LOG_LEVEL'];
   await runProgram({
     name: 'gateway',
-    ...(logLevel === undefined ? {} : { logLevel }),
+    // A wrong level is named among the other wrong values; the log exists before.
+    logLevel: logLevel().catch('info').parse(env['LOG_LEVEL']),
     start: ({ log }) => start(readGatewayConfig(env), env, log),
   });
 }
@@ -51,7 +52,7 @@ async function start(config: GatewayConfig, env: NodeJS.ProcessEnv, log: Logger)
     table,
     clock: systemClock,
     log,
-    metrics: await createKubeMetrics(registry),
+    metrics: createKubeMetrics(registry),
   });
   const listening = await listenGateway(gateway, {
     host: config.SANDLOT_HOST,

@@ -380,7 +380,7 @@ t.test('events: repeats are counted, floods are dropped, failures are swallowed'
 
 t.test('metrics have the names that dashboards know', async (t) => {
   const registry = new Registry();
-  const metrics = await createKubeMetrics(registry);
+  const metrics = createKubeMetrics(registry);
   metrics.queueDepth('q', 3);
   metrics.reconcile({ name: 'c', result: 'terminal_error', seconds: 1 });
   metrics.request({ verb: 'GET', code: 200, seconds: 0.1 });

@@ -2,7 +2,7 @@
  * Hooks that the parts of this folder call, and their registration in a prom-client registry under the names that users of
  * controller-runtime and client-go know. Everything works without.
  */
-import type { Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 export interface KubeMetrics {
   request(facts: { verb: string; code: number; seconds: number }): void;
@@ -22,9 +22,11 @@ export type ReconcileResult = 'success' | 'requeue_after' | 'terminal_error' | '
 
 const SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
-/** Registers the metrics; call once per registry. prom-client is imported here and nowhere else in this folder. */
-export async function createKubeMetrics(registry: Registry): Promise<KubeMetrics> {
-  const { Counter, Gauge, Histogram } = await import('prom-client');
+/**
+ * Registers the metrics; call once per registry. The rest of this folder imports this file for its types only, and so does
+ * without prom-client. (A dynamic import would have no named exports once it is bundled.)
+ */
+export function createKubeMetrics(registry: Registry): KubeMetrics {
   const registers = [registry];
   const counter = (name: string, help: string, labelNames: string[]) =>
     new Counter({ name, help, labelNames, registers });

@@ -37,7 +37,7 @@ export async function main(env: NodeJS.ProcessEnv): Promise<void> {
 
 async function start(config: OperatorConfig, env: NodeJS.ProcessEnv, log: Logger): Promise<Running> {
   const registry = createMetrics('operator');
-  const kubeMetrics = await createKubeMetrics(registry);
+  const kubeMetrics = createKubeMetrics(registry);
   const kubeConfig = loadKubeConfig(env);
   const client = createClient(kubeConfig, { userAgent: `sandlot-operator/${version()}`, metrics: kubeMetrics });
   const all = config.SANDLOT_NAMESPACE === '*';
