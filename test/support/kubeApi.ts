@@ -20,7 +20,7 @@ export interface Ask {
   body?: unknown;
   type?: string;
   accept?: string;
-  /** Another token than the right one; '' for none. */
+  /** Another token than the right one, and no client certificate. */
   token?: string;
 }
 
@@ -46,6 +46,8 @@ interface Place {
   url: string;
   headers: Record<string, string>;
   dispatcher: Dispatcher;
+  /** Without a client certificate. */
+  anonymous: Dispatcher;
 }
 
 /** Starts the API when there is none to test against. */
@@ -53,7 +55,9 @@ export async function openTestApi(): Promise<TestApi> {
   const kubeconfig = process.env['SANDLOT_TEST_KUBECONFIG'] ?? '';
   if (kubeconfig !== '') {
     const place = placeOf(kubeconfig);
-    return client(place, true, async () => await place.dispatcher.close());
+    return client(place, true, async () => {
+      await Promise.all([place.dispatcher.destroy(), place.anonymous.destroy()]);
+    });
   }
   const dataDir = mkdtempSync(join(tmpdir(), 'sandlot-api-'));
   const token = 'test-token-0123456789abcdef';
@@ -63,10 +67,17 @@ export async function openTestApi(): Promise<TestApi> {
     port: 0,
     token,
     log: createLog({ name: 'api', level: 'error' }),
+    // Small, so that a watch can fall out of it.
+    historySize: 8,
   });
-  const place: Place = { url: api.url, headers: { authorization: `Bearer ${token}` }, dispatcher: new Agent() };
+  const place: Place = {
+    url: api.url,
+    headers: { authorization: `Bearer ${token}` },
+    dispatcher: new Agent(),
+    anonymous: new Agent(),
+  };
   return client(place, false, async () => {
-    await place.dispatcher.destroy();
+    await Promise.all([place.dispatcher.destroy(), place.anonymous.destroy()]);
     await api.close();
     rmSync(dataDir, { recursive: true, force: true });
   });
@@ -98,6 +109,7 @@ function placeOf(path: string): Place {
     url: cluster['server'] ?? '',
     headers: user['token'] === undefined ? {} : { authorization: `Bearer ${user['token']}` },
     dispatcher: new Agent({ connect: given }),
+    anonymous: new Agent({ connect: given['ca'] === undefined ? {} : { ca: given['ca'] } }),
   };
 }
 
@@ -105,7 +117,7 @@ function client(place: Place, real: boolean, close: () => Promise<void>): TestAp
   const send = async (method: string, path: string, options: Ask, signal?: AbortSignal) =>
     await fetch(`${place.url}${path}`, {
       method,
-      dispatcher: place.dispatcher,
+      dispatcher: options.token === undefined ? place.dispatcher : place.anonymous,
       headers: {
         ...place.headers,
         ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
