@@ -57,7 +57,7 @@ t.test('the agent server killed in its work says so, and goes on when told', { t
   );
   const acknowledged = await eventsOf(before);
   const { slot } = (await askKube<{ status: { slot: string } }>(stack, sandboxPath(before.sandbox_id))).body.status;
-  for (const pid of processesOf(slot)) process.kill(pid, 'SIGKILL');
+  killAll(processesOf(slot));
 
   const after = await until('the run to be marked as broken off', async () => {
     const conversation = await conversationOf(stack, id);
@@ -121,7 +121,18 @@ async function startTaskOf(stack: Stack, id: string): Promise<boolean> {
 function killProgram(t: Test, stack: Stack, program: string): void {
   const pids = childrenOf(stack.pid, program);
   t.ok(pids.length > 0, `${program} runs`);
-  for (const pid of pids) process.kill(pid, 'SIGKILL');
+  killAll(pids);
+}
+
+/** A process that another's end takes along may be gone before its turn. */
+function killAll(pids: number[]): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
 }
 
 async function checkWhole(t: Test, stack: Stack, id: string, when: string): Promise<void> {
@@ -169,19 +180,27 @@ async function sameStored(t: Test, stack: Stack, id: string, when: string): Prom
   );
 }
 
+/** The agent server's own events. A client asks again while the gateway comes back or the sandbox is not ready yet. */
 async function eventsOf(conversation: Conversation): Promise<WireEvent[]> {
   const events: WireEvent[] = [];
   let page: string | null = '';
   while (page !== null) {
-    const answer: { status: number; body: { items: WireEvent[]; next_page_id: string | null } } = await askAgent(
-      conversation,
-      `/api/conversations/${conversation.id}/events/search?limit=100${page === '' ? '' : `&page_id=${page}`}`,
-    );
-    if (answer.status !== 200) throw new Error(`events: ${answer.status}`);
-    events.push(...answer.body.items);
-    page = answer.body.next_page_id;
+    const from: string = page === '' ? '' : `&page_id=${page}`;
+    const path = `/api/conversations/${conversation.id}/events/search?limit=100${from}`;
+    const body: EventPage = await until('a page of events', async () => {
+      const answer = await askAgent<EventPage>(conversation, path);
+      if (answer.status !== 200) throw new Error(`${answer.status} ${answer.text}`);
+      return answer.body;
+    });
+    events.push(...body.items);
+    page = body.next_page_id;
   }
   return events;
+}
+
+interface EventPage {
+  items: WireEvent[];
+  next_page_id: string | null;
 }
 
 const lost = (earlier: WireEvent[], later: WireEvent[]) => {
