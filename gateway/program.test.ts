@@ -110,6 +110,7 @@ t.test('the program follows the cluster', { skip: noCluster, timeout: 90_000 }, 
   t.match(await get(port, slot, key), { status: 503, text: /SandboxStarting/ });
   t.match(await get(port, newSlot(), key), { status: 404 });
 
+  const ref = { namespace, name: `box-${slot}` };
   // A real API server refuses loopback addresses in slices; there the rest needs real pods (test/e2e).
   const hasAddress = await client
     .create(ENDPOINT_SLICE, sliceFor(namespace, slot, '127.0.0.1', podPort))
@@ -117,7 +118,6 @@ t.test('the program follows the cluster', { skip: noCluster, timeout: 90_000 }, 
   if (hasAddress) {
     await until('the slice', async () => (await get(port, slot, key)).status === 200);
     t.match(await get(port, slot, key), { status: 200, text: 'pod /x' });
-    const ref = { namespace, name: `box-${slot}` };
     await until('the activity', async () => {
       const { metadata } = await client.get(SANDBOXES, ref);
       return Date.now() - Date.parse(metadata.annotations?.[ANNOTATION.lastTraffic] ?? '') < 60_000;
@@ -126,15 +126,18 @@ t.test('the program follows the cluster', { skip: noCluster, timeout: 90_000 }, 
       (await health('/metrics')).text,
       /sandlot_gateway_requests_total\{source="host",port="agent",code="2xx"\} [2-9]/,
     );
-    await client.patch(SANDBOXES, ref, { status: { keyEpoch: 2 } }, { type: 'merge', subresource: 'status' });
-    await until('the new key', async () => (await get(port, slot, key)).status === 401);
-    t.match(await get(port, slot, sessionKey(SECRET, slot, 2)), { status: 200 });
-    await client.patch(SANDBOXES, ref, { spec: { runState: 'Paused' } }, { type: 'merge' });
-    await until('the pause', async () => (await get(port, slot, sessionKey(SECRET, slot, 2))).status === 503);
-    await client.delete(SANDBOXES, ref);
-    await until('the deletion', async () => (await get(port, slot, key)).status === 404);
     t.match(program.output(), `"slot":"${slot}"`, 'the access log');
   }
+  const status = async (epoch: number) => (await get(port, slot, sessionKey(SECRET, slot, epoch))).status;
+  await client.patch(SANDBOXES, ref, { status: { keyEpoch: 2 } }, { type: 'merge', subresource: 'status' });
+  await until('the new key', async () => (await status(1)) === 401);
+  t.equal(await status(2), hasAddress ? 200 : 503);
+  await client.patch(SANDBOXES, ref, { spec: { runState: 'Paused' } }, { type: 'merge' });
+  await until('the pause', async () =>
+    (await get(port, slot, sessionKey(SECRET, slot, 2))).text.includes('SandboxPaused'),
+  );
+  await client.delete(SANDBOXES, ref);
+  await until('the deletion', async () => (await status(2)) === 404);
   program.child.kill('SIGTERM');
   t.equal(await program.ended, 0);
   t.notMatch(program.output(), key);
