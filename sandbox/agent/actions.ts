@@ -4,6 +4,7 @@ import type { AgentEventOf, NewEvent, Observation, SecurityRisk, TextContent } f
 import { text } from '../tools/tool.js';
 import { parseCall, type ParsedCall } from './arguments.js';
 import { needsConfirmation } from './confirmation.js';
+import { runHooks } from './hooks.js';
 import { classify } from './llm/errors.js';
 import type { LlmResponse, LlmToolCall } from './llm/types.js';
 import { maskDeep } from './mask.js';
@@ -106,14 +107,36 @@ export async function appendActions(worker: Worker, response: LlmResponse): Prom
       response,
       analyzed && parsed.ok ? parsed.risk : 'UNKNOWN',
     );
-    const stored = (await conversation.append(maskDeep(event, conversation.secrets.mask))) as ActionEvent;
-    if (parsed.ok) {
+    const id = randomUUID();
+    const { blocked } = parsed.ok
+      ? await runHooks(conversation, 'PreToolUse', {
+          toolName: call.name,
+          actionId: id,
+          details: { tool_input: parsed.action },
+        })
+      : {};
+    const stored = (await conversation.append({ ...maskDeep(event, conversation.secrets.mask), id })) as ActionEvent;
+    if (parsed.ok && blocked !== undefined) await reject(worker, stored, blocked);
+    else if (parsed.ok) {
       worker.unmasked.set(stored.id, parsed.action);
       valid.push(stored);
     } else await appendCallError(worker, stored, { error: parsed.error });
   }
   if (analyzed) await appendAnalysis(worker, valid);
   return valid;
+}
+
+/** An action that a hook forbids. */
+async function reject({ conversation }: Worker, event: ActionEvent, reason: string): Promise<void> {
+  await conversation.block('action', event.id, reason);
+  await conversation.append({
+    kind: 'UserRejectObservation',
+    tool_name: event.tool_name,
+    tool_call_id: event.tool_call_id,
+    rejection_reason: reason,
+    rejection_source: 'hook',
+    action_id: event.id,
+  });
 }
 
 async function appendAnalysis(worker: Worker, actions: ActionEvent[]): Promise<void> {
@@ -172,6 +195,11 @@ async function appendResult(
     observation: maskDeep(ran.observation, conversation.secrets.mask),
     action_id: event.id,
     extended_content: [],
+  });
+  await runHooks(conversation, 'PostToolUse', {
+    toolName: event.tool_name,
+    actionId: event.id,
+    details: { tool_input: event.action, tool_response: maskDeep(ran.observation, conversation.secrets.mask) },
   });
   return event.action?.kind === 'FinishAction' ? 'finished' : 'done';
 }

@@ -154,3 +154,48 @@ t.test('instructions of the repository and skills by keyword', async (t) => {
   await s.run();
   t.match(JSON.stringify(model.requests.at(-1)?.messages), /podman/);
 });
+
+t.test('hooks: forbid a call and a message, tell the model, keep it at work', async (t) => {
+  const hookConfig = {
+    pre_tool_use: [
+      { matcher: 'terminal', hooks: [{ command: 'grep -q forbidden && { echo "not that" >&2; exit 2; }; exit 0' }] },
+    ],
+    user_prompt_submit: [
+      { hooks: [{ command: `grep -q bad && exit 2; echo '{"additionalContext": "it is Monday"}'` }] },
+    ],
+    Stop: [{ hooks: [{ command: 'test -e done || { echo "no file done" >&2; exit 2; }' }] }],
+  };
+  const s = stage(
+    t,
+    [
+      { calls: [terminal('echo forbidden')] },
+      { text: 'finished?' },
+      { calls: [terminal('touch done')] },
+      { text: 'now.' },
+    ],
+    { settings: { hookConfig } },
+  );
+  await s.say('go');
+  t.match(s.of('MessageEvent')[0], { extended_content: [{ text: 'it is Monday' }] });
+  t.equal(await s.run(), 'finished');
+  const kinds = s.conversation.kinds().slice(3);
+  t.strictSame(kinds.slice(0, 3), ['HookExecutionEvent', 'ActionEvent', 'UserRejectObservation']);
+  t.match(s.of('UserRejectObservation')[0], { rejection_source: 'hook', rejection_reason: 'not that' });
+  const hooks = s.of('HookExecutionEvent');
+  t.match(hooks[1], {
+    hook_event_type: 'PreToolUse',
+    blocked: true,
+    exit_code: 2,
+    action_id: s.of('ActionEvent')[0]!.id,
+    tool_name: 'terminal',
+  });
+  t.match(
+    s.of('MessageEvent').find((event) => event.source === 'hook'),
+    { llm_message: { content: [{ text: /no file done/ }] } },
+  );
+  t.equal(s.of('MessageEvent').at(-1)?.llm_message.content[0]?.type, 'text');
+  t.equal(model.requests.length, 4);
+  await s.say('bad words');
+  t.equal(await s.run(), 'finished');
+  t.equal(model.requests.length, 4, 'a forbidden message is not answered');
+});

@@ -5,18 +5,20 @@ import type { RunEnd, RunSignals } from '../seam.js';
 import { appendActions, executeActions, mustWait } from './actions.js';
 import { ask, llmTool, logCompletion } from './ask.js';
 import { condenseNow, condenserOf, tooLong } from './condense.js';
+import { hooksFor, runHooks } from './hooks.js';
 import { classify, LlmError } from './llm/errors.js';
 import type { LlmResponse } from './llm/types.js';
 import { maskDeep } from './mask.js';
 import { toMessages } from './messages.js';
 import { isStuck } from './stuck.js';
-import { openCalls } from './view.js';
+import { openCalls, type View } from './view.js';
 import type { Worker } from './worker.js';
 import { wantsDeltas } from './system-prompt.js';
 
 /** 'again': the step is over and the work is not. */
 type StepEnd = RunEnd | 'again';
 
+const MAX_STOPS = 3;
 /** Condensations that may follow one another without an answer between. */
 const MAX_CONDENSATIONS = 3;
 
@@ -38,6 +40,7 @@ export async function runLoop(worker: Worker, signals: RunSignals): Promise<RunE
         await condenseNow(worker, condenser, signals.interrupt);
         continue;
       }
+      if (isForbidden(worker, view)) return 'finished';
       if (iteration >= maxIterations) return await outOfIterations(worker, maxIterations);
       const before = condensations;
       const end = await step(worker, signals);
@@ -91,8 +94,38 @@ async function step(worker: Worker, signals: RunSignals): Promise<StepEnd> {
   if (signals.interrupt.aborted) return 'interrupted';
   return conversation.whileTools(async () => {
     const end = await act(worker, response, signals);
-    return end === 'finished' && (await spokenSince(worker, seen)) ? 'again' : end;
+    if (end !== 'finished') return end;
+    return (await spokenSince(worker, seen)) || (await mustGoOn(worker)) ? 'again' : end;
   });
+}
+
+/** Whether a hook forbade the newest message of the user. */
+function isForbidden({ blockedMessages }: Worker, view: View): boolean {
+  const last = view.events.findLast((event) => event.kind === 'MessageEvent' && event.source === 'user');
+  return last !== undefined && last === view.events.at(-1) && blockedMessages.has(last.id);
+}
+
+/** Stop hooks may say that the work is not done: the agent is told why. At most `MAX_STOPS` times for one message. */
+async function mustGoOn(worker: Worker): Promise<boolean> {
+  const { conversation } = worker;
+  if (hooksFor(conversation.settings().hookConfig, 'Stop').length === 0) return false;
+  const { events } = await worker.view.refresh();
+  const from = events.findLastIndex((event) => event.kind === 'MessageEvent' && event.source === 'user');
+  const told = events
+    .slice(from + 1)
+    .filter((event) => event.kind === 'MessageEvent' && event.source === 'hook').length;
+  if (told >= MAX_STOPS) return false;
+  const { blocked } = await runHooks(conversation, 'Stop', { details: { reason: 'finished' } });
+  if (blocked === undefined) return false;
+  const words = [text(`The work is not done yet: ${blocked}`)];
+  await conversation.append({
+    kind: 'MessageEvent',
+    source: 'hook',
+    llm_message: { role: 'user', content: words },
+    activated_skills: [],
+    extended_content: [],
+  });
+  return true;
 }
 
 /** Whether the user said something that the model has not seen: then the task is not finished. */

@@ -1,4 +1,5 @@
 /** The agent of a pod: what the server asks of it, for every conversation. */
+import { randomUUID } from 'node:crypto';
 import type { Message } from '../../contracts/agent/events.js';
 import {
   NoCondenserError,
@@ -9,6 +10,7 @@ import {
 } from '../seam.js';
 import { appendCallError, RESTARTED } from './actions.js';
 import { condenseNow, condenserOf } from './condense.js';
+import { runHooks } from './hooks.js';
 import { runLoop } from './run.js';
 import { calledSkills, calledText, skillsOf, skillsText, type KnownSkill } from './skills.js';
 import { contentText, text } from '../tools/tool.js';
@@ -49,8 +51,18 @@ async function storeMessage(worker: Worker, message: Message, sender: string | u
   await ensureSystemPrompt(worker);
   const called = await skillsFor(worker, message);
   const suffix = conversation.settings().agent.agent_context?.user_message_suffix ?? '';
+  const id = randomUUID();
+  const { blocked, context } = await runHooks(conversation, 'UserPromptSubmit', {
+    messageId: id,
+    details: { message: contentText(message.content) },
+  });
+  if (blocked !== undefined) {
+    worker.blockedMessages.add(id);
+    await conversation.block('message', id, blocked);
+  }
   const stored = await conversation.append({
     kind: 'MessageEvent',
+    id,
     source: 'user',
     llm_message: {
       role: message.role,
@@ -64,7 +76,7 @@ async function storeMessage(worker: Worker, message: Message, sender: string | u
     },
     llm_response_id: null,
     activated_skills: called.map((skill) => skill.name),
-    extended_content: [...called.map(calledText), suffix].filter((part) => part !== '').map(text),
+    extended_content: [...called.map(calledText), ...context, suffix].filter((part) => part !== '').map(text),
     sender: sender ?? null,
     critic_result: null,
   });

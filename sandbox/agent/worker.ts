@@ -16,6 +16,8 @@ export interface Worker {
   view: ViewReader;
   /** Actions as the model wrote them, before secrets were masked in the stored event; by event id, while they wait. */
   unmasked: Map<string, Record<string, unknown>>;
+  /** Messages that a hook forbade: they are not answered. */
+  blockedMessages: Set<string>;
   /** The model as configured now. */
   llm(): Llm;
   open(config: LlmConfig): Llm;
@@ -53,6 +55,7 @@ export function createWorker(conversation: AgentConversation): Worker {
     tools,
     view: createViewReader(conversation),
     unmasked: new Map(),
+    blockedMessages: new Set(),
     open,
     llm: () => open(conversation.settings().agent.llm),
     close: async () => {
