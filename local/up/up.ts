@@ -1,8 +1,7 @@
 /** Everything on this machine, in order: folder, ports, Kubernetes API, node, programs. Stops in the other order. */
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { createClient } from '../../kube/client.js';
-import { loadKubeConfig } from '../../kube/config.js';
+import { kubeConfigOf } from '../../kube/config.js';
 import { systemClock } from '../../process/clock.js';
 import { createLog, type Logger } from '../../process/log.js';
 import { packageRoot, version } from '../../process/root.js';
@@ -39,12 +38,17 @@ export async function startUp(options: UpOptions, folder: DataFolder, env: NodeJ
     level: env['LOG_LEVEL'] ?? 'info',
     destination: { write: (line: string) => files.write('up', line) },
   });
+  const phases: Record<string, number> = {};
+  /** ms since the process started: where the time of a start goes. */
+  const reached = (phase: string): void => void (phases[phase] = Math.round(performance.now()));
+  reached('loaded');
   const mark = await clusterId(folder.path);
   const processes = layoutOf(folder.path).processes;
   const { ended } = await endLeftovers({ mark, folder: processes }, (ms) => systemClock.sleep(ms));
   if (ended > 0) log.warn({ ended }, 'processes that an earlier run left were ended');
   await checkPorts(options, ended > 0);
 
+  reached('checked');
   const api = await startApi({
     dataDir: join(folder.path, 'kube'),
     host: HOST,
@@ -54,9 +58,14 @@ export async function startUp(options: UpOptions, folder: DataFolder, env: NodeJ
   });
   const kubeconfig = join(folder.path, 'kubeconfig');
   writeWhole(kubeconfig, api.kubeconfig());
-  const client = createClient(loadKubeConfig({ KUBECONFIG: kubeconfig }), { userAgent: `sandlot-up/${version()}` });
-  await applyDefinitions(client);
+  const client = createClient(kubeConfigOf({ server: api.url, token: folder.kubeToken }), {
+    userAgent: `sandlot-up/${version()}`,
+  });
+  reached('kubernetes');
   const programs = startPrograms(options, folder, { env, kubeconfig, mark, log, files });
+  // Beside the programs' loading: what they ask for before it is there they ask for again.
+  await applyDefinitions(client);
+  reached('definitions');
   const image = `sandlot/sandbox:${version()}`;
   const [node] = await Promise.all([
     startNode({
@@ -70,12 +79,15 @@ export async function startUp(options: UpOptions, folder: DataFolder, env: NodeJ
     }),
     createDefaults(client, { image, warm: WARM_PODS }),
   ]);
+  reached('node');
   api.setPodHandlers(createPodHandlers(node));
 
   const { operator, gateway, apiserver } = programs;
   return {
     kubeconfig,
-    ready: Promise.all([operator.ready, gateway.ready, apiserver.ready]).then(() => undefined),
+    ready: Promise.all(Object.entries(programs).map(([name, { ready }]) => ready.then(() => reached(name)))).then(() =>
+      log.info({ phases }, 'started'),
+    ),
     async stop() {
       // Agents end while their API server still listens, so that their last events arrive.
       await Promise.all([operator.stop(PROGRAM_GRACE_MS), gateway.stop(PROGRAM_GRACE_MS), node.stop(POD_GRACE_MS)]);
@@ -120,11 +132,11 @@ function startPrograms(options: UpOptions, folder: DataFolder, context: ProgramC
       DATABASE_URL: env['DATABASE_URL'] ?? `pglite:${join(folder.path, 'database')}`,
     },
   };
-  const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
+  const cli = join(packageRoot(), 'bin', 'sandlot.js');
   const start = (name: Name): Supervised =>
     supervise(
       { name, env: { ...common, ...own[name], [MARK]: `${mark}/-/${name}` } },
-      { cli, execArgv: process.execArgv, clock: systemClock, log, output: files.take },
+      { cli, execArgv: [], clock: systemClock, log, output: files.take },
     );
   // The API server first: it has the most to do.
   return { apiserver: start('apiserver'), operator: start('operator'), gateway: start('gateway') };
