@@ -3,9 +3,10 @@
  * heads are read and written; of bodies only the end is looked for.
  */
 import type { Answer } from './answers.js';
+import { connectPod } from './dialing.js';
 import { noteTraffic, settle, touch, type Exchange } from './books.js';
 import { stash, takeStash, sendAnswer, type ClientUser, type Connection } from './connection.js';
-import { newCookie, readable, resolve, type Forward } from './decide.js';
+import { newCookie, readable, type Forward } from './decide.js';
 import { bodyOfRequest, bodyOfResponse } from './framing.js';
 import { closeFrame } from './frames.js';
 import { createPageRewriter, headOfRewritten, isRewritable } from './html.js';
@@ -16,11 +17,8 @@ import { fieldOf, isNavigation } from './http/request.js';
 import { parseResponse, type ResponseHead } from './http/response.js';
 import type { LinkUser } from './link.js';
 import type { Upstream } from './pool.js';
-import { portOf } from './table.js';
 import { startTunnel } from './tunnel.js';
 
-const MAX_DIALS = 3;
-const DIAL_PAUSE_MS = 150;
 const MAX_INTERIM = 16;
 /** Up to this size head and body are copied into one write: one system call and one packet. */
 const ONE_WRITE = 16 * 1024;
@@ -51,58 +49,7 @@ export function startExchange(connection: Connection, forward: Forward, accepted
   else load.requests++;
   connection.user = clientSide(exchange);
   touch(exchange);
-  connectPod(exchange);
-}
-
-function connectPod(exchange: Exchange): void {
-  const { route, port, head } = exchange.forward;
-  const { pool } = exchange.connection.gateway;
-  const target = { slot: route.slot, ip: route.address?.ip ?? '', port: port.number ?? 0 };
-  // A handshake gets a connection of its own anyway, so it need not meet one that is closing.
-  const reused = head.websocket ? undefined : pool.take(target);
-  if (reused !== undefined) return attach(exchange, reused);
-  exchange.dials++;
-  exchange.cancelDial = pool.dial(target, (error, upstream) => {
-    exchange.cancelDial = undefined;
-    if (upstream !== undefined) attach(exchange, upstream);
-    else dialFailed(exchange, (error as NodeJS.ErrnoException).code ?? 'ERROR');
-  });
-}
-
-/** Nothing was sent: the dial may be repeated, to wherever the pod is by then. */
-function dialFailed(exchange: Exchange, code: string): void {
-  const { gateway } = exchange.connection;
-  const { forward } = exchange;
-  gateway.observer.dialFailed(code);
-  const isAgent = forward.port.name === 'agent';
-  // Nobody listening on an app's port is an answer; on the agent's it is a pod that is being replaced.
-  if (exchange.dials >= MAX_DIALS || (code === 'ECONNREFUSED' && !isAgent))
-    return fail(exchange, nobodyThere(exchange, code));
-  const timer = setTimeout(() => {
-    exchange.cancelDial = undefined;
-    const route = gateway.table.bySlot(forward.route.slot);
-    if (route === undefined || route.epoch !== forward.route.epoch) return fail(exchange, nobodyThere(exchange, code));
-    const port = portOf(route, forward.located.port);
-    const again = resolve({ ...forward, route, port }, NO_LIMITS);
-    if (again.do === 'answer') return fail(exchange, again.answer);
-    exchange.forward = { ...forward, route, port };
-    connectPod(exchange);
-  }, DIAL_PAUSE_MS * exchange.dials);
-  exchange.cancelDial = () => clearTimeout(timer);
-}
-const NO_LIMITS = { maxRequests: Infinity, maxTunnels: Infinity };
-
-function nobodyThere({ forward }: Exchange, code: string): Answer {
-  if (forward.port.name === 'agent')
-    return { status: 503, reason: 'SandboxStarting', message: 'Its agent server does not answer yet.', retryAfter: 1 };
-  if (code === 'ECONNREFUSED')
-    return {
-      status: 502,
-      reason: 'NothingListening',
-      message: `No app is listening on port ${forward.port.number ?? ''} yet.`,
-      retryAfter: 2,
-    };
-  return { status: 504, reason: 'Unreachable', message: 'The sandbox cannot be reached.', retryAfter: 2 };
+  connectPod(exchange, { attach, fail });
 }
 
 function attach(exchange: Exchange, upstream: Upstream): void {

@@ -1,0 +1,68 @@
+/** How a request gets its connection to the pod: a kept one, a new one, or after a moment another try. */
+import type { Answer } from './answers.js';
+import type { Exchange } from './books.js';
+import { resolve } from './decide.js';
+import type { Upstream } from './pool.js';
+import { portOf } from './table.js';
+
+/** What to do with the connection, or without. */
+export interface Then {
+  attach(exchange: Exchange, upstream: Upstream): void;
+  fail(exchange: Exchange, answer: Answer): void;
+}
+
+const MAX_DIALS = 3;
+const DIAL_PAUSE_MS = 150;
+
+export function connectPod(exchange: Exchange, then: Then): void {
+  const { route, port, head } = exchange.forward;
+  const { pool } = exchange.connection.gateway;
+  const target = { slot: route.slot, ip: route.address?.ip ?? '', port: port.number ?? 0 };
+  // A handshake gets a connection of its own anyway, so it need not meet one that is closing.
+  const reused = head.websocket ? undefined : pool.take(target);
+  if (reused !== undefined) return then.attach(exchange, reused);
+  exchange.dials++;
+  exchange.cancelDial = pool.dial(target, (error, upstream) => {
+    exchange.cancelDial = undefined;
+    if (upstream !== undefined) then.attach(exchange, upstream);
+    else dialFailed(exchange, then, (error as NodeJS.ErrnoException).code ?? 'ERROR');
+  });
+}
+
+/** Nothing was sent: the dial may be repeated, to wherever the pod is by then. */
+function dialFailed(exchange: Exchange, then: Then, code: string): void {
+  const { gateway } = exchange.connection;
+  const { forward } = exchange;
+  gateway.observer.dialFailed(code);
+  const isAgent = forward.port.name === 'agent';
+  // Nobody listening on an app's port is an answer; on the agent's it is a pod that is being replaced.
+  if (exchange.dials >= MAX_DIALS || (code === 'ECONNREFUSED' && !isAgent))
+    return then.fail(exchange, nobodyThere(exchange, code));
+  const timer = setTimeout(() => {
+    exchange.cancelDial = undefined;
+    const route = gateway.table.bySlot(forward.route.slot);
+    if (route === undefined || route.epoch !== forward.route.epoch)
+      return then.fail(exchange, nobodyThere(exchange, code));
+    const port = portOf(route, forward.located.port);
+    const again = resolve({ ...forward, route, port }, NO_LIMITS);
+    if (again.do === 'answer') return then.fail(exchange, again.answer);
+    // The books were opened on this counter, so they are closed on it.
+    exchange.forward = { ...forward, route: { ...route, load: forward.route.load }, port };
+    connectPod(exchange, then);
+  }, DIAL_PAUSE_MS * exchange.dials);
+  exchange.cancelDial = () => clearTimeout(timer);
+}
+const NO_LIMITS = { maxRequests: Infinity, maxTunnels: Infinity };
+
+function nobodyThere({ forward }: Exchange, code: string): Answer {
+  if (forward.port.name === 'agent')
+    return { status: 503, reason: 'SandboxStarting', message: 'Its agent server does not answer yet.', retryAfter: 1 };
+  if (code === 'ECONNREFUSED')
+    return {
+      status: 502,
+      reason: 'NothingListening',
+      message: `No app is listening on port ${forward.port.number ?? ''} yet.`,
+      retryAfter: 2,
+    };
+  return { status: 504, reason: 'Unreachable', message: 'The sandbox cannot be reached.', retryAfter: 2 };
+}
