@@ -7,6 +7,8 @@ import { StartPage } from './pages/StartPage';
 /** The terminal and the rest of a conversation are half the code; the home screen does not wait for them. */
 const ConversationPage = lazy(() => import('./pages/ConversationPage'));
 
+const STARTING = 'task-';
+
 export function App() {
   return (
     <>
@@ -26,14 +28,7 @@ export function App() {
         <Switch>
           <Route path="/" component={HomePage} />
           <Route path="/settings" component={SettingsPage} />
-          <Route path="/conversations/task-:task">{({ task }) => <StartPage key={task} taskId={task} />}</Route>
-          <Route path="/conversations/:id">
-            {({ id }) => (
-              <Suspense fallback={<p className="page">Loading…</p>}>
-                <ConversationPage key={id} id={id} />
-              </Suspense>
-            )}
-          </Route>
+          <Route path="/conversations/:id">{({ id }) => <Conversation key={id} id={id} />}</Route>
           <Route>
             <p className="page">
               There is no such page. <Link href="/">Go to your conversations</Link>
@@ -42,5 +37,15 @@ export function App() {
         </Switch>
       </main>
     </>
+  );
+}
+
+/** A conversation, or (`task-…`, as the API names it too) one that is being started. */
+function Conversation({ id }: { id: string }) {
+  if (id.startsWith(STARTING)) return <StartPage taskId={id.slice(STARTING.length)} />;
+  return (
+    <Suspense fallback={<p className="page">Loading…</p>}>
+      <ConversationPage id={id} />
+    </Suspense>
   );
 }
