@@ -12,7 +12,8 @@ import { apiVersionOf } from './resources.js';
 
 /** A client that lets this much pile up is dropped; it lists and watches anew. */
 const MOST_BUFFERED = 8 * 1024 * 1024;
-const BOOKMARK_EVERY = 60_000;
+/** A real server takes a minute; a client that waits a little longer should never have to wonder. */
+const BOOKMARK_EVERY = 30_000;
 const INITIAL_END = 'k8s.io/initial-events-end';
 
 export interface Watches {
@@ -91,8 +92,15 @@ export function createWatches(context: Context): Watches {
       missed.forEach(pass);
       const unsubscribe = context.store.subscribe(pass);
       const wantsBookmarks = flag(scope.query, 'allowWatchBookmarks');
-      const ticker = setInterval(() => wantsBookmarks && sink.bookmark(context.store.safeRv(), false), BOOKMARK_EVERY);
-      const ending = setTimeout(() => stop(), timeoutOf(scope.query));
+      const bookmark = (): void => {
+        if (wantsBookmarks) sink.bookmark(context.store.safeRv(), false);
+      };
+      const ticker = setInterval(bookmark, BOOKMARK_EVERY);
+      const ending = setTimeout(() => {
+        // So that the client resumes from here.
+        bookmark();
+        stop();
+      }, timeoutOf(scope.query));
       const stop = (): void => {
         unsubscribe();
         clearInterval(ticker);
