@@ -72,6 +72,8 @@ t.test('SIGTERM in a run: the conversation is paused, and the same folder goes o
 });
 
 t.test('kill -9 at random moments under traffic', async (t) => {
-  const { events } = await huntCrashes(3, (line) => t.comment(line));
-  t.ok(events >= 0, `${events} acknowledged events are all there`);
+  await t.resolves(
+    huntCrashes(2, (line) => t.comment(line)),
+    'all that was acknowledged is there',
+  );
 });

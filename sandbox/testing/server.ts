@@ -2,7 +2,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { WebSocket } from 'ws';
 import { systemClock } from '../../process/clock.js';
@@ -22,7 +22,7 @@ export function folder(t: { teardown(work: () => void): unknown }): string {
 /** Environment of a server that keeps everything below `dir`. */
 export function environmentOf(dir: string, more: Record<string, string> = {}): Record<string, string> {
   return {
-    PATH: process.env['PATH'] ?? '',
+    PATH: [dirname(process.execPath), '/usr/local/bin', '/usr/bin', '/bin'].join(delimiter),
     HOME: dir,
     HOST: '127.0.0.1',
     PORT: '0',

@@ -1,0 +1,69 @@
+/** Records of new conversations: from a request, or as a fork. */
+import { randomUUID } from 'node:crypto';
+import type { Message } from '../../contracts/agent/events.js';
+import { HttpError } from '../http/errors.js';
+import { agentFromSettings, toolModules } from './agent.js';
+import type { ConversationRecord } from './record.js';
+import type { ForkRequest, StartRequest } from './requests.js';
+
+/** A client's message without what only says what to do with it. */
+export function userMessage(given: NonNullable<StartRequest['initial_message']>): Message {
+  return { role: 'user', content: given.content, thinking_blocks: [] };
+}
+
+/** `now` in microseconds. Throws HttpError 422 when there is no agent to be found in it. */
+export function newRecord(request: StartRequest, now: number): ConversationRecord {
+  const agent = request.agent ?? (request.agent_settings == null ? null : agentFromSettings(request.agent_settings));
+  if (agent === null) throw new HttpError(422, 'One of agent, agent_settings or agent_profile_id must be given');
+  return {
+    id: request.conversation_id ?? randomUUID(),
+    createdAt: now,
+    updatedAt: now,
+    agent,
+    secrets: request.secrets ?? {},
+    workspace: { working_dir: request.workspace.working_dir, kind: request.workspace.kind },
+    maxIterations: request.max_iterations,
+    stuckDetection: request.stuck_detection,
+    confirmationPolicy: request.confirmation_policy ?? { kind: 'NeverConfirm' },
+    securityAnalyzer: request.security_analyzer ?? null,
+    hookConfig: request.hook_config ?? null,
+    title: null,
+    autotitle: request.autotitle,
+    tags: request.tags ?? {},
+    userId: request.user_id ?? null,
+    clientTools: request.client_tools ?? [],
+    toolModules: toolModules(agent, request.tool_module_qualnames ?? {}),
+    agentState: {},
+    activatedSkills: [],
+    blockedActions: {},
+    blockedMessages: {},
+    forkedFrom: null,
+    parentId: request.parent_conversation_id ?? null,
+    childIds: [],
+    status: 'idle',
+    lastUserMessageId: null,
+    leafId: null,
+    stats: { usage_to_metrics: {} },
+    logLength: 0,
+    plugins: request.plugins ?? [],
+  };
+}
+
+/** A copy of a conversation that goes its own way from an event on (the last one when none is named). It keeps all keys. */
+export function forkedRecord(source: ConversationRecord, request: ForkRequest, now: number): ConversationRecord {
+  const eventId = request.from_event_id ?? null;
+  return {
+    ...structuredClone(source),
+    id: request.id ?? randomUUID(),
+    createdAt: now,
+    updatedAt: now,
+    title: request.title ?? null,
+    tags: request.tags ?? {},
+    status: 'idle',
+    lastUserMessageId: null,
+    leafId: eventId ?? source.leafId,
+    forkedFrom: { conversationId: source.id, eventId },
+    childIds: [],
+    ...(request.reset_metrics ? { stats: { usage_to_metrics: {} } } : {}),
+  };
+}
