@@ -5,6 +5,7 @@ export default tseslint.config(
   {
     ignores: [
       'node_modules',
+      '.tap',
       'dist',
       'apiserver/db/generated',
       'contracts/resources.gen.ts',
