@@ -13,6 +13,7 @@ import { LOCAL_USER } from './identity/identity.js';
 import { createCatchUp } from './ingest/catchup.js';
 import { createIngest } from './ingest/ingest.js';
 import { createLiveStatus } from './ingest/live.js';
+import { createApiMetrics } from './metrics.js';
 import { createPendingDelivery } from './ingest/pending.js';
 import { createControl } from './sandboxes/control.js';
 import { startDirectory } from './sandboxes/directory.js';
@@ -40,18 +41,21 @@ export interface ApiServer {
   stop(): Promise<void>;
 }
 
+const SILENCE_MS = 150_000;
+
 export async function buildApiServer(outside: Outside): Promise<ApiServer> {
   const { config, db, client, clock, log } = outside;
   const { prisma } = db;
   const { namespace } = config;
   const [secret] = config.secrets;
+  const metrics = createApiMetrics(outside.registry);
   const box = createBox(config.secrets);
   const directory = startDirectory({ client, namespace, secret, clock, log });
   const templates = startTemplates({ client, namespace, clock, log });
   const control = createControl({ client, namespace, directory });
   const agents = createAgentHttp();
   const ingest = createIngest({ prisma, clock });
-  const catchUp = createCatchUp({ prisma, directory, agents, ingest, secret, clock, log });
+  const catchUp = createCatchUp({ prisma, directory, agents, ingest, secret, clock, log, metrics });
   const pending = createPendingDelivery({ prisma, directory, agents, secret, clock, log });
   const live = createLiveStatus({ agents, secret, clock });
   const starts = createStartWorker({
@@ -64,6 +68,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
     config,
     clock,
     log,
+    metrics,
     onReady: ({ id, conversationId }) => {
       pending
         .adopt(id, conversationId)
@@ -73,7 +78,20 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
         );
     },
   });
-  const deps: Deps = { ...outside, box, directory, control, templates, agents, starts, ingest, catchUp, pending, live };
+  const deps: Deps = {
+    ...outside,
+    box,
+    directory,
+    control,
+    templates,
+    agents,
+    starts,
+    ingest,
+    catchUp,
+    pending,
+    live,
+    metrics,
+  };
   const app = await buildApp(deps);
   return {
     app,
@@ -84,7 +102,12 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
       pending.start();
       await starts.start();
     },
-    notReady: () => (directory.hasSynced() ? [] : ['the list of sandboxes is not read yet']),
+    notReady() {
+      if (!directory.hasSynced()) return ['the list of sandboxes is not read yet'];
+      // Bookmarks come every minute; longer silence means that the cluster is not to be reached.
+      const silentMs = clock.now() - directory.lastContact();
+      return silentMs > SILENCE_MS ? [`the cluster has been silent for ${Math.round(silentMs / 1000)} s`] : [];
+    },
     async stop() {
       await starts.stop();
       await Promise.all([catchUp.stop(), pending.stop()]);

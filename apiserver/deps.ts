@@ -6,6 +6,7 @@ import type { AgentHttp } from './agent/http.js';
 import type { ApiConfig } from './config.js';
 import type { Box } from './db/box.js';
 import type { Database } from './db/open.js';
+import type { ApiMetrics } from './metrics.js';
 import type { LiveStatus } from './ingest/live.js';
 import type { Ingest } from './ingest/ingest.js';
 import type { CatchUp } from './ingest/catchup.js';
@@ -31,6 +32,7 @@ export interface Deps {
   clock: Clock;
   log: Logger;
   registry: Registry;
+  metrics: ApiMetrics;
   /** Folder of the built web UI; undefined where there is none. */
   webRoot?: string | undefined;
 }

@@ -48,6 +48,7 @@ export const ERRORS = {
   body_too_large: detail(413, 'The body is too large.'),
   bad_media_type: detail(415, 'Send application/json.'),
   legacy_settings: error(422, 'Use *_diff nested settings payloads instead of legacy keys'),
+  too_many_starts: detail(429, 'Too many conversations are starting. Wait until some of them are ready.'),
   too_many_pending: detail(429, 'Too many pending messages. Maximum 10 messages per conversation.'),
   internal: detail(500, 'Internal Server Error'),
   agent_failed: detail(502, 'The agent server of the sandbox did not answer as expected.'),

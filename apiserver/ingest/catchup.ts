@@ -12,6 +12,7 @@ import type { Logger } from '../../process/log.js';
 import { endpointOf, type AgentEndpoint, type AgentHttp } from '../agent/http.js';
 import type { Conversation, PrismaClient } from '../db/generated/client.js';
 import { eventTime } from '../http/times.js';
+import type { ApiMetrics } from '../metrics.js';
 import type { SandboxDirectory } from '../sandboxes/directory.js';
 import { eventSchema, infoSchema, type ConversationInfo, type Ingest } from './ingest.js';
 
@@ -32,6 +33,7 @@ export interface CatchUpOptions {
   secret: string;
   clock: Clock;
   log: Logger;
+  metrics: ApiMetrics;
 }
 
 /** Webhooks are given this long to bring events themselves. */
@@ -45,7 +47,7 @@ const IDS_AT_ONCE = 1_000;
 const pageSchema = z.object({ items: z.array(eventSchema), next_page_id: z.string().max(500).nullish() });
 
 export function createCatchUp(options: CatchUpOptions): CatchUp {
-  const { prisma, directory, agents, ingest, secret, clock, log } = options;
+  const { prisma, directory, agents, ingest, secret, clock, log, metrics } = options;
   const dirty = new Set<string>();
   const reading = new Map<string, Promise<void>>();
   const stopping = new AbortController();
@@ -66,6 +68,7 @@ export function createCatchUp(options: CatchUpOptions): CatchUp {
       const missed = await ingest.events(sandbox, conversation.id, page.items);
       if (missed === undefined) return;
       if (missed > 0) log.info({ conversation_id: conversation.id, events: missed }, 'caught up on events');
+      metrics.events('catchup', missed);
       pageId = page.next_page_id;
       const last = page.items.at(-1);
       const reached = last === undefined ? undefined : eventTime(last.timestamp);

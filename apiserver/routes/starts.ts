@@ -8,7 +8,7 @@ import { ApiError } from '../http/errors.js';
 import { pageOf, readCursor } from '../http/page.js';
 import { batchIds, limit, moment, pageId, parse, repeated, uuid } from '../http/validate.js';
 import { echoOf, startRequest } from '../start/request.js';
-import { shownTask } from '../start/tasks.js';
+import { FINAL, shownTask } from '../start/tasks.js';
 
 const filters = { conversation_id__eq: uuid.optional(), created_at__gte: moment.optional() };
 const ORDERS = ['CREATED_AT', 'CREATED_AT_DESC', 'UPDATED_AT', 'UPDATED_AT_DESC'] as const;
@@ -20,6 +20,9 @@ const searchQuery = z.object({
   limit: limit(),
 });
 const batchQuery = z.object({ ids: repeated });
+
+/** Of one user; each holds a sandbox and a connection to it. */
+const MAX_UNFINISHED = 100;
 
 export function startRoutes(app: FastifyInstance, deps: Deps): void {
   app.post('/app-conversations', async (request) => {
@@ -70,6 +73,8 @@ export function startRoutes(app: FastifyInstance, deps: Deps): void {
 /** Validates and writes the task; from here on it survives this process. */
 async function createTask(deps: Deps, { body, owned, user }: FastifyRequest): Promise<StartTask> {
   const wanted = parse(startRequest, body ?? {}, 'body');
+  if ((await owned.startTask.count({ where: { status: { notIn: FINAL as string[] } } })) >= MAX_UNFINISHED)
+    throw new ApiError('too_many_starts');
   const id = conversationHex(randomUUID());
   const conversationId = wanted.conversation_id ?? conversationHex(randomUUID());
   // Not by owner: an id that anybody has cannot be had again, and nothing else is told of it.

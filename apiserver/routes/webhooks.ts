@@ -41,6 +41,7 @@ export function webhookRoutes(app: FastifyInstance, deps: Deps): void {
         const stored = await deps.ingest.events(sandbox, id, events);
         // A batch that came late or twice may stand for one that did not come at all.
         if (stored !== undefined && events.length > 0) deps.catchUp.mark(id);
+        deps.metrics.events('webhook', stored ?? 0);
         return { success: true };
       });
       done();

@@ -25,6 +25,8 @@ export interface SandboxDirectory {
   waitFor<T>(id: string, look: (sandbox: Sandbox | undefined) => T | undefined, signal: AbortSignal): Promise<T>;
   synced: Promise<boolean>;
   hasSynced(): boolean;
+  /** When the cluster last said anything; ms since 1970. */
+  lastContact(): number;
   stop(): Promise<void>;
 }
 
@@ -105,6 +107,7 @@ export function startDirectory({ client, namespace, secret, clock, log }: Direct
       }),
     synced: reflector.synced,
     hasSynced: reflector.hasSynced,
+    lastContact: reflector.lastContact,
     stop: () => reflector.stop(),
   };
 }

@@ -44,6 +44,7 @@ export interface TaskStore {
   renew(worker: string, ids: string[], now: Date): Promise<void>;
   /** Writes while the task is still this worker's; undefined when it is deleted or taken over. */
   write(worker: string, id: string, change: Partial<StartTask>, now: Date): Promise<StartTask | undefined>;
+  forgetFailures(before: Date): Promise<void>;
   /** Gives the tasks back, so that another process may go on at once. */
   release(worker: string, ids: string[]): Promise<void>;
   /** The embedded database has one process: whatever was leased belongs to one that is dead. */
@@ -82,6 +83,9 @@ export function taskStore(prisma: PrismaClient): TaskStore {
       } as object;
       const [row] = await prisma.startTask.updateManyAndReturn({ where: { id, worker, ...open }, data });
       return row;
+    },
+    async forgetFailures(before) {
+      await prisma.startTask.deleteMany({ where: { status: 'ERROR', updatedAt: { lt: before } } });
     },
     async release(worker, ids) {
       await prisma.startTask.updateMany({

@@ -9,6 +9,7 @@ import { sandboxUrl } from '../../contracts/urls.js';
 import { AgentError } from '../agent/http.js';
 import type { StartTask } from '../db/generated/client.js';
 import type { Database } from '../db/open.js';
+import type { ApiMetrics } from '../metrics.js';
 import { slotOf } from '../sandboxes/status.js';
 import { detailOf, requestOf, StartError, STEPS, type StepDeps } from './steps.js';
 import { LEASE_MS, STATUSES, taskStore, type StartStatus } from './tasks.js';
@@ -30,6 +31,7 @@ export interface WorkerOptions extends StepDeps {
   db: Database;
   clock: Clock;
   log: Logger;
+  metrics: ApiMetrics;
   /** Told when a conversation is READY. */
   onReady(task: StartTask): void;
 }
@@ -37,6 +39,9 @@ export interface WorkerOptions extends StepDeps {
 const POLL_MS = 5_000;
 /** Mostly waiting, so many fit; more than this wait in the database. */
 const MAX_RUNNING = 200;
+const SWEEP_MS = 3_600_000;
+/** Failed starts stay to be read for a month; those that succeeded go with their conversation. */
+const KEEP_FAILED_MS = 30 * 24 * 3_600_000;
 const ATTEMPTS = 4;
 const RETRY_MS = 500;
 
@@ -44,13 +49,14 @@ const RETRY_MS = 500;
 class LostTask extends Error {}
 
 export function createStartWorker(options: WorkerOptions): StartWorker {
-  const { db, clock, log } = options;
+  const { db, clock, log, metrics } = options;
   const worker = randomUUID();
   const store = taskStore(db.prisma);
   const stopping = new AbortController();
   const running = new Map<string, { task: StartTask; abort: AbortController; done: Promise<void> }>();
   const listeners = new Map<string, Set<(task: StartTask | undefined) => void>>();
   const now = () => new Date(clock.now());
+  const secondsOf = (task: StartTask) => (clock.now() - task.createdAt.getTime()) / 1000;
   let polling = Promise.resolve();
 
   const tell = (id: string, task: StartTask | undefined): void => {
@@ -91,6 +97,7 @@ export function createStartWorker(options: WorkerOptions): StartWorker {
 
   const fail = async (task: StartTask, error: unknown): Promise<void> => {
     log.warn({ err: error, task: task.id, conversation_id: task.conversationId, state: task.status }, 'start failed');
+    metrics.start('error', secondsOf(task));
     const failed = await write(task.id, { status: 'ERROR', detail: detailOf(error) });
     await takeBack(options, failed).catch((cause: unknown) =>
       log.error({ err: cause, task: task.id }, 'could not take back a failed start'),
@@ -113,6 +120,7 @@ export function createStartWorker(options: WorkerOptions): StartWorker {
         task = await runStep(task, signal);
         tell(task.id, task);
       }
+      metrics.start('ready', secondsOf(task));
       log.info({ task: task.id, conversation_id: task.conversationId }, 'conversation started');
       options.onReady(task);
     } catch (error) {
@@ -138,11 +146,16 @@ export function createStartWorker(options: WorkerOptions): StartWorker {
 
   const poll = async (): Promise<void> => {
     let renewed = 0;
+    let swept = 0;
     while (!stopping.signal.aborted) {
       try {
         if (clock.now() - renewed > LEASE_MS / 3) {
           renewed = clock.now();
           await store.renew(worker, [...running.keys()], now());
+        }
+        if (clock.now() - swept > SWEEP_MS) {
+          swept = clock.now();
+          await store.forgetFailures(new Date(swept - KEEP_FAILED_MS));
         }
         for (const task of await store.takeOver(worker, now(), Math.max(0, MAX_RUNNING - running.size))) begin(task);
       } catch (error) {
