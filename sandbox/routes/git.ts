@@ -13,7 +13,7 @@ export function gitRoutes(app: FastifyInstance, context: Context, prefix: string
   app.get(`${prefix}/git/commits`, (request) => {
     const query = queryOf(request);
     return gitCommits(pathOf(request), {
-      limit: optionalInt(query, 'limit', { gt: 0, le: 100 }) ?? 20,
+      limit: optionalInt(query, 'limit', { ge: 1, le: 200 }) ?? 50,
       skip: optionalInt(query, 'offset', { ge: 0 }) ?? 0,
     });
   });

@@ -17,13 +17,25 @@ const MAX_SKILLS = 200;
 
 export async function loadSkills(
   projectDir: string | null,
-): Promise<{ skills: Skill[]; sources: Record<string, number> }> {
+): Promise<{ skills: Record<string, unknown>[]; sources: Record<string, number> }> {
   const skills = projectDir === null ? [] : await projectSkills(projectDir);
   return {
-    skills,
+    skills: skills.map(skillInfo),
     sources: { sandbox: 0, registered_marketplaces: 0, sdk_base: 0, org: 0, project: skills.length },
   };
 }
+
+/** A skill as the wire has it. */
+const skillInfo = (skill: Skill): Record<string, unknown> => {
+  const folder = basename(skill.source) === 'SKILL.md';
+  return {
+    ...skill,
+    type: folder ? 'agentskills' : skill.type,
+    description: skill.content.split('\n').find((line) => /\w/.test(line)) ?? null,
+    is_agentskills_format: folder,
+    disable_model_invocation: false,
+  };
+};
 
 export async function projectSkills(folder: string): Promise<Skill[]> {
   const skills: Skill[] = [];
