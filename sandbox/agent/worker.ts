@@ -4,7 +4,7 @@ import { mapWorkspacePath } from '../tools/environment.js';
 import { createTools } from '../tools/registry.js';
 import type { Tool } from '../tools/tool.js';
 import type { AgentConversation } from '../seam.js';
-import { LINE_RUNNER_TERMINAL } from './llm/line-runner.js';
+import { LINE_RUNNER_WAITING } from './llm/line-runner.js';
 import { LINE_RUNNER } from './llm/names.js';
 import { openLlm } from './llm/open.js';
 import type { Llm } from './llm/types.js';
@@ -24,14 +24,12 @@ export interface Worker {
   close(): Promise<void>;
 }
 
+/** A model that understands the reports of the terminal decides itself. */
+const MODEL_WAITING = { quietNeedsPort: false, onBusy: 'refuse' as const };
+
 function toolsOf(conversation: AgentConversation, agent: AgentConfig): ReadonlyMap<string, Tool> {
-  const lines = agent.llm.model === LINE_RUNNER;
-  const tools = agent.tools.map(({ name, params }) => ({
-    name,
-    params: lines && name === 'terminal' ? { ...LINE_RUNNER_TERMINAL, ...params } : params,
-  }));
   const made = createTools(
-    { tools, defaults: agent.include_default_tools, filter: agent.filter_tools_regex },
+    { tools: agent.tools, defaults: agent.include_default_tools, filter: agent.filter_tools_regex },
     {
       workingDir: conversation.workspaceDir,
       dataDir: conversation.dataDir,
@@ -39,7 +37,7 @@ function toolsOf(conversation: AgentConversation, agent: AgentConfig): ReadonlyM
       environment: () => conversation.commandEnvironment(),
       secretsFor: (command) => conversation.secrets.forCommand(command),
       mapPath: (path) => mapWorkspacePath(path),
-      onBusy: lines ? 'set-aside' : 'refuse',
+      waiting: () => (conversation.settings().agent.llm.model === LINE_RUNNER ? LINE_RUNNER_WAITING : MODEL_WAITING),
     },
   );
   if (made.unknown.length > 0)

@@ -51,6 +51,17 @@ interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+export interface Waiting {
+  /** Seconds without new output after which a command is reported as still running. */
+  quietSeconds?: number;
+  /** Silence alone does not end the wait, only that of a program that listens on a port. */
+  quietNeedsPort: boolean;
+  /** Longest wait for a command that was given no time of its own. */
+  longestSeconds?: number;
+  /** A command while another one still runs: refused, or run in a fresh terminal while the old one goes on. */
+  onBusy: 'refuse' | 'set-aside';
+}
+
 export interface ToolContext {
   /** Absolute folder that commands start in. */
   workingDir: string;
@@ -65,8 +76,8 @@ export interface ToolContext {
   mapPath(path: string): string;
   /** What a tool was asked to be in `agent.tools[].params`. */
   params: Record<string, unknown>;
-  /** A command while another one still runs: refused, or run in a fresh terminal while the old one goes on. */
-  onBusy: 'refuse' | 'set-aside';
+  /** How the terminal waits, now: it depends on the model, which may be changed. */
+  waiting(): Waiting;
 }
 
 export const text = (value: string): TextContent => ({ cache_prompt: false, type: 'text', text: value });

@@ -38,7 +38,7 @@ const context = (over: Partial<ToolContext> = {}): ToolContext => ({
     Promise.resolve<Record<string, string>>(command.includes('TOKEN') ? { TOKEN: "it's\nsecret" } : {}),
   mapPath: (path) => path.replace(/^\/workspace(?=\/|$)/, dir),
   params: {},
-  onBusy: 'refuse',
+  waiting: () => ({ quietNeedsPort: false, onBusy: 'refuse' }),
   ...over,
 });
 const said = (observation: Observation): string => contentText(observation.content);
@@ -103,6 +103,10 @@ for (const type of ['pty', 'subprocess']) {
     t.match(said(await run('if then')), /syntax error/);
     t.equal(said(await run('echo still here')), 'still here');
 
+    if (type === 'pty') {
+      await run('stty echo');
+      t.equal(said(await run('echo quiet; stty -echo')), 'quiet', 'echo left on shows nothing of ours');
+    }
     t.match(await run('', {}), { is_error: true, exit_code: -1 });
     t.match(await run('y', { is_input: true }), { is_error: true });
     const waiting = await run('read -r name; echo "got $name"');
@@ -160,7 +164,7 @@ t.test('terminal: an app goes on, is seen, and ends with the conversation', asyn
     });
   });
   const tool = createTerminalTool(
-    context({ onBusy: 'set-aside', params: { no_change_timeout_seconds: 0.3, quiet_needs_port: true } }),
+    context({ waiting: () => ({ quietSeconds: 0.3, quietNeedsPort: true, onBusy: 'set-aside' }) }),
   );
   const run = runner(tool);
   const app = `node -e "process.title='app'; require('http').createServer((q,r)=>r.end('hi')).listen(${free},'127.0.0.1')"`;

@@ -12,8 +12,13 @@ import { commandsOf } from './lines.js';
 import { LINE_RUNNER } from './names.js';
 import type { Llm, LlmMessage, LlmRequest, LlmResponse, LlmToolCall } from './types.js';
 
-/** Terminal parameters that suit it: a program that serves is noticed soon, any other is waited for. */
-export const LINE_RUNNER_TERMINAL = { no_change_timeout_seconds: 2, longest_wait_seconds: 120, quiet_needs_port: true };
+/** How the terminal waits for it: a program that serves is noticed soon, any other is waited for. */
+export const LINE_RUNNER_WAITING = {
+  quietSeconds: 2,
+  quietNeedsPort: true,
+  longestSeconds: 120,
+  onBusy: 'set-aside' as const,
+};
 /** How often it waits on for a command that prints nothing and serves nothing. */
 const MAX_WAITS = 4;
 

@@ -81,6 +81,8 @@ PROMPT_COMMAND=__prompt
 `;
 }
 
+/** The line that starts a command, where a program left the terminal's echo on. */
+const ECHOED = /^__run=\d+; eval "\$\([^)]*\)"\n?/;
 const FOLDER = 'sandlot-terminal-';
 let swept = false;
 
@@ -248,7 +250,7 @@ function attach({ channel, nonce, dir, exportsFile, read, options }: Attached): 
       capture = newCapture();
       channel.resume();
       await full.close();
-      return full.text();
+      return full.text().replace(ECHOED, '');
     },
     ports: () => listeningPorts(channel.pid, nonce),
     async close() {

@@ -117,11 +117,10 @@ const withoutKind = ({ kind: _kind, ...fields }: Action): Record<string, unknown
 const seconds = (value: unknown): number | undefined => (typeof value === 'number' && value > 0 ? value : undefined);
 
 export function createTerminalTool(context: ToolContext): Tool {
-  const quietSeconds = seconds(context.params['no_change_timeout_seconds']) ?? QUIET_SECONDS;
-  const longestSeconds = seconds(context.params['longest_wait_seconds']) ?? LONGEST_SECONDS;
+  const quietSeconds = (): number =>
+    context.waiting().quietSeconds ?? seconds(context.params['no_change_timeout_seconds']) ?? QUIET_SECONDS;
+  const longestSeconds = (): number => context.waiting().longestSeconds ?? LONGEST_SECONDS;
   const prefer = context.params['terminal_type'] === 'subprocess' ? 'pipe' : undefined;
-  /** Silence alone does not end the wait: only that of a program that serves. */
-  const quietNeedsPort = context.params['quiet_needs_port'] === true;
   const spillDir = join(context.dataDir, 'observations');
   const aside: Session[] = [];
   let session: Session | undefined;
@@ -181,13 +180,13 @@ export function createTerminalTool(context: ToolContext): Tool {
         working_dir: prompt.cwd,
         py_interpreter_path: pythonOf(prompt.path),
         prefix: report.prefix ?? '',
-        suffix: suffixFor(report.end, exitCode, { quiet: quietSeconds, timeout: lastTimeout }, report.ports ?? []),
+        suffix: suffixFor(report.end, exitCode, { quiet: quietSeconds(), timeout: lastTimeout }, report.ports ?? []),
       },
       full_output_save_dir: spillDir,
       kind: 'TerminalObservation',
     };
   }
-  let lastTimeout = longestSeconds;
+  let lastTimeout = LONGEST_SECONDS;
 
   const refusal = (command: string, why: string): Observation =>
     observation(command, { output: why, end: 'none' }, true);
@@ -197,15 +196,15 @@ export function createTerminalTool(context: ToolContext): Tool {
     action: { command: string; timeout: number | null; prefix?: string },
     signal: AbortSignal,
   ): Promise<Observation> {
-    lastTimeout = action.timeout ?? longestSeconds;
+    lastTimeout = action.timeout ?? longestSeconds();
     const deadline = context.clock.now() + lastTimeout * 1000;
-    const quiet = action.timeout === null ? { quietMs: quietSeconds * 1000 } : {};
+    const quiet = action.timeout === null ? { quietMs: quietSeconds() * 1000 } : {};
     let end: WaitEnd;
     let ports: number[] = [];
     do {
       end = await active.wait({ ...quiet, timeoutMs: deadline - context.clock.now(), signal });
       if (end === 'quiet' || end === 'timeout') ports = await active.ports();
-    } while (end === 'quiet' && quietNeedsPort && ports.length === 0);
+    } while (end === 'quiet' && context.waiting().quietNeedsPort && ports.length === 0);
     if (end === 'aborted') end = await stop(active);
     const prefix = action.prefix === undefined ? {} : { prefix: action.prefix };
     return observation(action.command, { output: await active.takeOutput(), end, ports, ...prefix });
@@ -258,7 +257,7 @@ export function createTerminalTool(context: ToolContext): Tool {
       if (command !== '') active.type(keysFor(command));
       return finish(active, { command, timeout, prefix: `[Further output of \`${running}\`]\n` }, signal);
     }
-    if (active.busy && context.onBusy === 'refuse') {
+    if (active.busy && context.waiting().onBusy === 'refuse') {
       return refusal(
         command,
         `Not run: \`${running}\` is still running in this terminal. Send an empty command to wait for it, type into it with is_input, stop it with C-c as input, or reset the terminal.`,
