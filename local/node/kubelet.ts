@@ -112,7 +112,8 @@ export function startKubelet(node: Node, watched: Watched<Pod>): Kubelet {
       else node.track(mine.runtime.stop(0));
       return wait(5_000, 'the processes of a deleted pod are being ended');
     }
-    await mine.runtime.remove();
+    await mine.runtime.clean();
+    mine.runtime.release();
     held.delete(key);
     if (next !== undefined) controller.add(key);
     return done;
@@ -129,14 +130,15 @@ export function startKubelet(node: Node, watched: Watched<Pod>): Kubelet {
       await writeStatus(pod, known);
       if (!known.stopped) return done;
     }
-    // The last word: the object goes, and with it what the node kept.
+    await known?.runtime.clean();
+    // The last word: the object goes, and its address is free for others.
     const { uid } = pod.metadata;
     await client
       .delete(POD, pod.metadata, { gracePeriodSeconds: 0, ...(uid === undefined ? {} : { preconditions: { uid } }) })
       .catch((error: unknown) => {
         if (!isNotFound(error) && !isConflict(error)) throw error;
       });
-    await known?.runtime.remove();
+    known?.runtime.release();
     held.delete(key);
     return done;
   };

@@ -18,8 +18,10 @@ export interface PodRuntime {
   snapshot(): PodSnapshot;
   /** Ends all processes; resolves when none is left. A later call can only shorten the grace. */
   stop(graceMs: number): Promise<void>;
-  /** Removes its folder and gives its address back. Only after stop. */
-  remove(): Promise<void>;
+  /** Removes its folder. Only after stop. */
+  clean(): Promise<void>;
+  /** Gives its address back. */
+  release(): void;
   container(name: string): ContainerRunner | undefined;
 }
 
@@ -136,10 +138,8 @@ export function startPod(node: Node, first: Pod, changed: () => void): PodRuntim
       stopPromise = stop(graceMs);
       return earlier === undefined ? stopPromise : Promise.all([earlier, stopPromise]).then(() => undefined);
     },
-    async remove() {
-      node.addresses.release(uid);
-      await rm(node.layout.pod(uid).root, { recursive: true, force: true, maxRetries: 3 });
-    },
+    clean: () => rm(node.layout.pod(uid).root, { recursive: true, force: true, maxRetries: 3 }),
+    release: () => node.addresses.release(uid),
     container: (name) => runners.get(name),
   };
 }
