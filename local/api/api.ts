@@ -81,7 +81,10 @@ export async function startApi(options: ApiOptions): Promise<LocalApi> {
     pods,
     openapi: createOpenApi(context.registry),
     pages: createPages(),
-    faults: () => [],
+    faults: () => {
+      const failure = store.failure();
+      return failure === undefined ? [] : [failure.message];
+    },
   };
   const certificate = keptCertificate(dataDir, host, clock.now());
   try {

@@ -9,6 +9,8 @@ export interface Disk {
   write(key: string, object: Obj | undefined, rv: number): void;
   /** Resolves when everything written so far is safe; rejects for good once a write failed. */
   flushed(): Promise<void>;
+  /** Why nothing can be written any more; undefined while it can. */
+  failure(): Error | undefined;
   close(): Promise<void>;
 }
 
@@ -131,6 +133,7 @@ function createDisk(database: Database): Disk {
       // The next microtask, so that writes of one moment share a sync.
       if (idle) void Promise.resolve().then(run);
     },
+    failure: () => failure,
     async flushed() {
       await (next ?? current)?.done;
       if (failure !== undefined) throw failure;

@@ -26,6 +26,8 @@ export interface Store {
   safeList(resource: string): Obj[];
   /** The earliest resource version from which `since` can answer. */
   oldest(): number;
+  /** Why nothing can be written any more; undefined while it can. */
+  failure(): Error | undefined;
   close(): Promise<void>;
 }
 
@@ -84,6 +86,7 @@ export function createStore(loaded: Loaded, historySize = HISTORY_SIZE): Store {
     flushed: loaded.disk.flushed,
     subscribe: log.subscribe,
     since: log.since,
+    failure: loaded.disk.failure,
     close: loaded.disk.close,
   };
 }

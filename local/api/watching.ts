@@ -88,7 +88,15 @@ export function createWatches(context: Context): Watches {
       }
       for (const object of start.initial) sink.object('ADDED', object);
       if (start.announce) sink.bookmark(start.from, true);
-      const pass = (change: Change): void => sendChange(change, scope.resource.key, matches, sink);
+      const pass = (change: Change): void => {
+        try {
+          sendChange(change, scope.resource.key, matches, sink);
+        } catch (error) {
+          // One watcher's trouble must not keep the news from the others.
+          context.log.error({ error }, 'a watch failed');
+          response.destroy();
+        }
+      };
       missed.forEach(pass);
       const unsubscribe = context.store.subscribe(pass);
       const wantsBookmarks = flag(scope.query, 'allowWatchBookmarks');
