@@ -1,8 +1,9 @@
-import { lazy, Suspense } from 'react';
-import { Link, Route, Switch } from 'wouter';
+import { lazy, Suspense, useEffect, useRef } from 'react';
+import { Link, Route, Switch, useLocation } from 'wouter';
 import { HomePage } from './pages/HomePage';
 import { SettingsPage } from './pages/SettingsPage';
 import { StartPage } from './pages/StartPage';
+import { Boundary } from './parts/Boundary';
 
 /** The terminal and the rest of a conversation are half the code; the home screen does not wait for them. */
 const ConversationPage = lazy(() => import('./pages/ConversationPage'));
@@ -10,6 +11,8 @@ const ConversationPage = lazy(() => import('./pages/ConversationPage'));
 const STARTING = 'task-';
 
 export function App() {
+  const [location] = useLocation();
+  const main = useFocusOnChange(location);
   return (
     <>
       <a className="skip" href="#main">
@@ -24,17 +27,19 @@ export function App() {
           <Link href="/settings">Settings</Link>
         </nav>
       </header>
-      <main id="main" tabIndex={-1}>
-        <Switch>
-          <Route path="/" component={HomePage} />
-          <Route path="/settings" component={SettingsPage} />
-          <Route path="/conversations/:id">{({ id }) => <Conversation key={id} id={id} />}</Route>
-          <Route>
-            <p className="page">
-              There is no such page. <Link href="/">Go to your conversations</Link>
-            </p>
-          </Route>
-        </Switch>
+      <main id="main" tabIndex={-1} ref={main}>
+        <Boundary key={location}>
+          <Switch>
+            <Route path="/" component={HomePage} />
+            <Route path="/settings" component={SettingsPage} />
+            <Route path="/conversations/:id">{({ id }) => <Conversation key={id} id={id} />}</Route>
+            <Route>
+              <p className="page">
+                There is no such page. <Link href="/">Go to your conversations</Link>
+              </p>
+            </Route>
+          </Switch>
+        </Boundary>
       </main>
     </>
   );
@@ -48,4 +53,16 @@ function Conversation({ id }: { id: string }) {
       <ConversationPage id={id} />
     </Suspense>
   );
+}
+
+/** Keyboard and screen reader go on in the new page, unless it has put the focus somewhere itself. */
+function useFocusOnChange(location: string) {
+  const main = useRef<HTMLElement>(null);
+  const shown = useRef(location);
+  useEffect(() => {
+    if (shown.current === location) return;
+    shown.current = location;
+    if (main.current?.contains(document.activeElement) !== true) main.current?.focus();
+  }, [location]);
+  return main;
 }

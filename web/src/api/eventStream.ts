@@ -16,8 +16,6 @@ const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 10_000;
 
 export interface EventStream {
-  /** Sends a message by the socket; false when it is not open. */
-  send(text: string): boolean;
   close(): void;
 }
 
@@ -47,7 +45,7 @@ export function openEventStream(agent: Agent, handlers: StreamHandlers): EventSt
   };
 
   const receive = (text: string) => {
-    const event: unknown = JSON.parse(text);
+    const event = parse(text);
     // The first frame proves that the server has let us in.
     handlers.onState('open');
     retryMs = FIRST_RETRY_MS;
@@ -60,15 +58,19 @@ export function openEventStream(agent: Agent, handlers: StreamHandlers): EventSt
 
   connect();
   return {
-    send: (text) => {
-      if (socket?.readyState !== WebSocket.OPEN) return false;
-      socket.send(JSON.stringify({ role: 'user', content: [{ type: 'text', text }] }));
-      return true;
-    },
     close: () => {
       closed = true;
       clearTimeout(timer);
       socket?.close();
     },
   };
+}
+
+/** What a sandbox sends need not be JSON. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

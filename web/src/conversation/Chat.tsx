@@ -1,9 +1,10 @@
 import { useMutation } from '@tanstack/react-query';
-import { useEffect, useRef } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { confirm, type Agent } from '../api/agent';
 import { rowOf } from '../api/events';
 import type { Conversation, ExecutionStatus } from '../api/platform';
 import { Problem } from '../parts/Problem';
+import { Announcer } from './Announcer';
 import { Composer } from './Composer';
 import { EventRow } from './EventRow';
 import type { Live } from './useEvents';
@@ -15,19 +16,30 @@ interface ChatProps {
   live: Live;
 }
 
+/** Rows drawn at once; older ones on demand, so that a long history stays quick. */
+const STEP = 300;
+
 export function Chat({ conversation, run, agent, live }: ChatProps) {
+  const [shown, setShown] = useState(STEP);
   const rows = live.events.filter((event) => rowOf(event) !== undefined);
+  const from = Math.max(0, rows.length - shown);
   const end = useStickyEnd(rows.length + live.draft.length);
   return (
     <section className="chat" aria-label="Chat">
-      <div className="rows" role="log" aria-live="polite">
-        {rows.map((event) => (
+      <div className="rows" role="log" aria-label="Messages" aria-live="off" tabIndex={0}>
+        {from > 0 ? (
+          <button type="button" onClick={() => setShown(shown + STEP)}>
+            Show {Math.min(STEP, from)} earlier of {rows.length}
+          </button>
+        ) : null}
+        {rows.slice(from).map((event) => (
           <EventRow key={event.id} event={event} />
         ))}
         {live.draft === '' ? null : <div className="row agent draft">{live.draft}</div>}
         <Problem error={live.historyError} />
         <div ref={end} />
       </div>
+      <Announcer rows={rows} run={run} />
       {run === 'waiting_for_confirmation' && agent !== undefined ? <Confirmation agent={agent} /> : null}
       <Composer conversation={conversation} agent={agent} live={live} />
     </section>

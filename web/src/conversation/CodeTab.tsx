@@ -2,6 +2,7 @@ import { useMutation, useQuery } from '@tanstack/react-query';
 import { startVscodeInstall, vscodeInstall, type Agent } from '../api/agent';
 import { enterSandbox } from '../api/platform';
 import { Problem } from '../parts/Problem';
+import { SandboxFrame } from './SandboxFrame';
 import { Sleeping } from './Sleeping';
 
 interface CodeTabProps {
@@ -23,10 +24,7 @@ export function CodeTab({ agent, sandboxId, active }: CodeTabProps) {
     onSuccess: () => install.refetch(),
   });
   if (agent === undefined) return <Sleeping what="VS Code" />;
-  if (install.data?.state === 'installed')
-    return (
-      <Frame sandboxId={sandboxId} title="VS Code" path="/?folder=/workspace/project" agentKey={agent.sessionKey} />
-    );
+  if (install.data?.state === 'installed') return <Editor agent={agent} sandboxId={sandboxId} />;
   const installing = install.data?.state === 'installing';
   return (
     <div className="offer">
@@ -40,7 +38,7 @@ export function CodeTab({ agent, sandboxId, active }: CodeTabProps) {
             disabled={installing || start.isPending}
             onClick={() => start.mutate(agent)}
           >
-            {installing ? 'Installing…' : 'Install VS Code'}
+            {installing ? 'Installing…' : install.data.state === 'failed' ? 'Try again' : 'Install VS Code'}
           </button>
           {installing ? <progress max={100} value={install.data.percent} aria-label="Installation" /> : null}
           <p
@@ -55,24 +53,15 @@ export function CodeTab({ agent, sandboxId, active }: CodeTabProps) {
   );
 }
 
-function Frame({
-  sandboxId,
-  title,
-  path,
-  agentKey,
-}: {
-  sandboxId: string;
-  title: string;
-  path: string;
-  agentKey: string;
-}) {
+function Editor({ agent, sandboxId }: { agent: Agent; sandboxId: string }) {
+  const folder = `/workspace/project/${agent.conversationId}`;
   const entry = useQuery({
-    queryKey: ['entry', sandboxId, 'vscode', agentKey],
-    queryFn: () => enterSandbox(sandboxId, 'vscode', path),
+    queryKey: ['entry', sandboxId, 'vscode', agent.sessionKey],
+    queryFn: () => enterSandbox(sandboxId, 'vscode', `/?folder=${encodeURIComponent(folder)}`),
     // The pass is for one use within a minute; the frame keeps the cookie that it was exchanged for.
     staleTime: Infinity,
     gcTime: 0,
   });
   if (entry.data === undefined) return <Problem error={entry.error} />;
-  return <iframe title={title} src={entry.data.url} allow="clipboard-read; clipboard-write" />;
+  return <SandboxFrame title="VS Code" url={entry.data.url} />;
 }

@@ -6,29 +6,34 @@ import { onEnter } from '../parts/keys';
 import { Problem } from '../parts/Problem';
 import type { Live } from './useEvents';
 
-/** Sends by the socket when it is open, by HTTP when only the sandbox is, and queues at the API server while it sleeps. */
-export function Composer({
-  conversation,
-  agent,
-  live,
-}: {
+interface ComposerProps {
   conversation: Conversation;
   agent: Agent | undefined;
   live: Live;
-}) {
+}
+
+/** Sends to the sandbox, which says when the message is stored; while it sleeps, the API server keeps it for later. */
+export function Composer({ conversation, agent, live }: ComposerProps) {
   const [text, setText] = useState('');
   const send = useMutation({
-    mutationFn: async (message: string) => {
-      if (live.stream === 'open' && live.send(message)) return 'sent';
-      if (agent !== undefined) await sendByHttp(agent, message);
-      else await queueMessage(conversation.id, message);
-      return agent === undefined ? 'queued' : 'sent';
-    },
-    onSuccess: () => setText(''),
+    mutationFn: (message: string) =>
+      agent === undefined ? queueMessage(conversation.id, message) : sendByHttp(agent, message),
+    // What was typed meanwhile stays.
+    onSuccess: (_answer, message) => setText((now) => (now === message ? '' : now)),
   });
   const submit = () => {
     if (text.trim() !== '' && !send.isPending) send.mutate(text);
   };
+  const state =
+    agent === undefined
+      ? send.isSuccess && text === ''
+        ? 'Kept; it is delivered when the sandbox runs again.'
+        : 'The sandbox does not run. A message is kept until it does.'
+      : live.stream === 'open'
+        ? 'Enter sends, Shift+Enter makes a new line.'
+        : live.lost
+          ? 'The connection to the sandbox is lost. Trying again…'
+          : 'Connecting…';
   return (
     <form
       className="composer"
@@ -45,17 +50,16 @@ export function Composer({
         rows={2}
         value={text}
         placeholder="Message the agent"
+        aria-describedby="message-state"
         onChange={(event) => setText(event.target.value)}
         onKeyDown={onEnter(submit)}
       />
       <button className="primary" type="submit" disabled={text.trim() === '' || send.isPending}>
         Send
       </button>
-      {send.data === 'queued' && text === '' ? (
-        <p className="hint" role="status">
-          Queued; it is delivered when the sandbox runs again.
-        </p>
-      ) : null}
+      <p className="hint" role="status" id="message-state">
+        {state}
+      </p>
       <Problem error={send.error} />
     </form>
   );

@@ -21,11 +21,7 @@ export const EventRow = memo(function EventRow({ event }: { event: AgentEvent })
     case 'observation':
       return <Observation event={event} />;
     case 'error':
-      return (
-        <div className="row error" role="alert">
-          {errorLine(event)}
-        </div>
-      );
+      return <div className="row error">{errorLine(event)}</div>;
     case 'notice':
       return <div className="row notice">{noticeLine(event)}</div>;
     default:

@@ -1,7 +1,7 @@
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useState } from 'react';
 import type { Agent } from '../api/agent';
 import { isEvent, statusIn, type AgentEvent } from '../api/events';
-import { openEventStream, type EventStream, type StreamState } from '../api/eventStream';
+import { openEventStream, type StreamState } from '../api/eventStream';
 import { readHistory } from '../api/platform';
 
 export interface Live {
@@ -11,8 +11,9 @@ export interface Live {
   draft: string;
   runStatus: string | undefined;
   stream: StreamState;
+  /** The stream was open once and is not now. */
+  lost: boolean;
   historyError: Error | undefined;
-  send(text: string): boolean;
 }
 
 /** Joins stored history and the live socket by event id. The socket replays all, so history matters while there is no sandbox. */
@@ -21,20 +22,21 @@ export function useEvents(conversationId: string, agent: Agent | undefined): Liv
   const [draft, setDraft] = useState('');
   const [runStatus, setRunStatus] = useState<string>();
   const [stream, setStream] = useState<StreamState>('closed');
+  const [lost, setLost] = useState(false);
   const [historyError, setHistoryError] = useState<Error>();
-  const current = useRef<EventStream>(undefined);
 
   useEffect(() => {
     const abort = new AbortController();
     readHistory(conversationId, abort.signal)
-      .then((stored) =>
+      .then((stored) => {
+        setHistoryError(undefined);
         setEvents((known) =>
           merge(
             known,
             stored.filter(isEvent).filter((event) => !transient(event)),
           ),
-        ),
-      )
+        );
+      })
       .catch((error: Error) => {
         if (!abort.signal.aborted) setHistoryError(error);
       });
@@ -52,8 +54,11 @@ export function useEvents(conversationId: string, agent: Agent | undefined): Liv
       waiting = [];
       setEvents((known) => merge(known, batch));
     };
-    current.current = openEventStream(agent, {
-      onState: setStream,
+    const live = openEventStream(agent, {
+      onState: (state) => {
+        setStream(state);
+        if (state !== 'connecting') setLost(state === 'closed');
+      },
       onEvent: (event) => {
         const status = statusIn(event);
         if (status !== undefined) setRunStatus(status);
@@ -66,15 +71,15 @@ export function useEvents(conversationId: string, agent: Agent | undefined): Liv
     });
     return () => {
       cancelAnimationFrame(frame);
-      current.current?.close();
-      current.current = undefined;
+      live.close();
       setStream('closed');
+      setLost(false);
       setRunStatus(undefined);
       setDraft('');
     };
   }, [agent]);
 
-  return { events, draft, runStatus, stream, historyError, send: (text) => current.current?.send(text) ?? false };
+  return { events, draft, runStatus, stream, lost, historyError };
 }
 
 const transient = (event: AgentEvent) =>

@@ -12,6 +12,8 @@ import { TerminalTab } from '../conversation/TerminalTab';
 import { useEvents } from '../conversation/useEvents';
 import { Problem } from '../parts/Problem';
 import { Tabs } from '../parts/Tabs';
+import { useNarrow } from '../parts/useNarrow';
+import { useTitle } from '../parts/useTitle';
 
 export default function ConversationPage({ id }: { id: string }) {
   const query = useQuery({
@@ -34,31 +36,37 @@ export default function ConversationPage({ id }: { id: string }) {
 }
 
 function Open({ conversation }: { conversation: Conversation }) {
-  const { id, conversation_url, session_api_key, sandbox_status } = conversation;
+  const { id, conversation_url, session_api_key, sandbox_id, sandbox_status, title } = conversation;
+  useTitle(title ?? 'Untitled');
   const agent = useMemo(
     () => (sandbox_status === 'RUNNING' ? agentOf({ id, conversation_url, session_api_key }) : undefined),
     [id, conversation_url, session_api_key, sandbox_status],
   );
   const live = useEvents(id, agent);
-  const [tab, setTab] = useState('events');
+  const isNarrow = useNarrow();
+  const [chosen, setTab] = useState('chat');
+  // Side by side the chat is no tab of its own.
+  const tab = chosen === 'chat' && !isNarrow ? 'events' : chosen;
   const run = (
     agent === undefined ? null : (live.runStatus ?? conversation.execution_status)
   ) as ExecutionStatus | null;
+  const chat = <Chat conversation={conversation} run={run} agent={agent} live={live} />;
   const tabs = [
+    ...(isNarrow ? [{ key: 'chat', label: 'Chat', content: chat }] : []),
     { key: 'events', label: 'Events', content: <EventsTab events={live.events} /> },
     { key: 'terminal', label: 'Terminal', content: <TerminalTab agent={agent} /> },
     {
       key: 'code',
       label: 'Code',
-      content: <CodeTab agent={agent} sandboxId={conversation.sandbox_id} active={tab === 'code'} />,
+      content: <CodeTab agent={agent} sandboxId={sandbox_id} active={tab === 'code'} />,
     },
-    { key: 'app', label: 'App', content: <AppTab agent={agent} sandboxId={conversation.sandbox_id} /> },
+    { key: 'app', label: 'App', content: <AppTab agent={agent} sandboxId={sandbox_id} active={tab === 'app'} /> },
   ];
   return (
     <div className="conversation">
       <Header conversation={conversation} run={run} agent={agent} />
       <div className="columns">
-        <Chat conversation={conversation} run={run} agent={agent} live={live} />
+        {isNarrow ? null : chat}
         <Tabs label="Sandbox" tabs={tabs} active={tab} onChange={setTab} />
       </div>
     </div>

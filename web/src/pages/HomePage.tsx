@@ -1,12 +1,20 @@
-import { useInfiniteQuery, useMutation } from '@tanstack/react-query';
+import { useInfiniteQuery, useMutation, useQuery } from '@tanstack/react-query';
 import { useState, type FormEvent } from 'react';
 import { Link, useLocation } from 'wouter';
 import { searchConversations, startConversation, type Conversation } from '../api/platform';
 import { Badge } from '../parts/Badge';
 import { Problem } from '../parts/Problem';
 import { onEnter } from '../parts/keys';
+import { LINE_RUNNER, readSettings } from '../parts/settings';
+import { useTitle } from '../parts/useTitle';
+
+/** Works without a model: writes a page and serves it on the port that the sandbox has for apps. */
+const EXAMPLE = `mkdir -p site && echo '<title>Hello</title><h1>Hello from the sandbox</h1>' > site/index.html
+node -e "require('http').createServer((q, s) => { s.setHeader('content-type', 'text/html'); require('fs').createReadStream('site/index.html').pipe(s) }).listen(process.env.WORKER_1)" &
+sleep 1; echo the app is up`;
 
 export function HomePage() {
+  useTitle(undefined);
   return (
     <div className="page">
       <StartForm />
@@ -38,7 +46,9 @@ function StartForm() {
         value={text}
         onChange={(event) => setText(event.target.value)}
         onKeyDown={onEnter(submit)}
+        aria-describedby="task-hint"
       />
+      <ModelHint onExample={setText} />
       <div className="bar">
         <label className="inline">
           Repository <span className="hint">(optional, owner/name)</span>
@@ -50,6 +60,31 @@ function StartForm() {
       </div>
       <Problem error={start.error} />
     </form>
+  );
+}
+
+/** Which model will read the task. Room is kept for it, so that nothing moves when it arrives. */
+function ModelHint({ onExample }: { onExample(text: string): void }) {
+  const settings = useQuery({ queryKey: ['settings'], queryFn: readSettings });
+  const model = settings.data?.agent_settings.llm.model ?? LINE_RUNNER;
+  return (
+    <p className="hint task-hint" id="task-hint">
+      Enter starts, Shift+Enter makes a new line.{' '}
+      {!settings.isSuccess ? null : model === LINE_RUNNER ? (
+        <>
+          No model is set up: the built-in line-runner runs what you write as shell commands.{' '}
+          <Link href="/settings">Choose a model</Link> or{' '}
+          <button type="button" className="link" onClick={() => onExample(EXAMPLE)}>
+            take an example
+          </button>
+          .
+        </>
+      ) : (
+        <>
+          {model} will do it. <Link href="/settings">Change</Link>
+        </>
+      )}
+    </p>
   );
 }
 
@@ -66,6 +101,7 @@ function ConversationList() {
     <section aria-labelledby="recent">
       <h2 id="recent">Recent conversations</h2>
       <Problem error={list.error} />
+      {list.isPending ? <p className="hint">Loading…</p> : null}
       {list.isSuccess && conversations.length === 0 ? (
         <p className="hint">None yet. What you start above appears here.</p>
       ) : null}

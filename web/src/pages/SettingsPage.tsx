@@ -1,12 +1,12 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState, type FormEvent } from 'react';
-import { getSettings, saveSettings, searchModels, type Settings } from '../api/platform';
-import { ApiError } from '../api/http';
+import { saveSettings, searchModels, type Settings } from '../api/platform';
 import { Problem } from '../parts/Problem';
-
-const LINE_RUNNER = 'builtin/line-runner';
+import { LINE_RUNNER, readSettings } from '../parts/settings';
+import { useTitle } from '../parts/useTitle';
 
 export function SettingsPage() {
+  useTitle('Settings');
   const settings = useQuery({ queryKey: ['settings'], queryFn: readSettings });
   return (
     <div className="page">
@@ -15,16 +15,6 @@ export function SettingsPage() {
       {settings.isSuccess ? <ModelForm settings={settings.data} /> : null}
     </div>
   );
-}
-
-/** A new user has no settings yet: the server says 404. */
-async function readSettings(): Promise<Settings | null> {
-  try {
-    return await getSettings();
-  } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return null;
-    throw error;
-  }
 }
 
 function ModelForm({ settings }: { settings: Settings | null }) {

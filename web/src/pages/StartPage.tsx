@@ -5,12 +5,14 @@ import { getProgress, getStartTask } from '../api/platform';
 import { Problem } from '../parts/Problem';
 import { Steps } from '../parts/Steps';
 import { startSteps } from '../parts/startSteps';
+import { useTitle } from '../parts/useTitle';
 
 const POLL_MS = 300;
 
 /** The way of a new conversation from the request to the first event, step by step. */
 export function StartPage({ taskId }: { taskId: string }) {
   const [, navigate] = useLocation();
+  useTitle('Starting');
   const task = useQuery({
     queryKey: ['start-task', taskId],
     queryFn: () => getStartTask(taskId),

@@ -12,7 +12,7 @@ const RUN_WORDS: Record<ExecutionStatus, [text: string, tone: string]> = {
   idle: ['Waiting for you', 'good'],
   running: ['Working', 'busy'],
   paused: ['Stopped', 'quiet'],
-  waiting_for_confirmation: ['Asks for your word', 'busy'],
+  waiting_for_confirmation: ['Asks for your approval', 'busy'],
   finished: ['Done', 'good'],
   error: ['Failed', 'bad'],
   stuck: ['Stuck', 'bad'],

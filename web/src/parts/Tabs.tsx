@@ -19,9 +19,16 @@ export function Tabs({ tabs, active, onChange, label }: TabsProps) {
   const visited = useRef(new Set<string>());
   visited.current.add(active);
   const move = (event: KeyboardEvent, index: number) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (step === undefined) return;
-    const next = tabs[(index + step + tabs.length) % tabs.length];
+    const last = tabs.length - 1;
+    const target = {
+      ArrowRight: index === last ? 0 : index + 1,
+      ArrowLeft: index === 0 ? last : index - 1,
+      Home: 0,
+      End: last,
+    }[event.key];
+    if (target === undefined) return;
+    event.preventDefault();
+    const next = tabs[target];
     if (next === undefined) return;
     onChange(next.key);
     document.getElementById(`${id}-${next.key}`)?.focus();
@@ -41,7 +48,7 @@ export function Tabs({ tabs, active, onChange, label }: TabsProps) {
             onClick={() => onChange(tab.key)}
             onKeyDown={(event) => move(event, index)}
           >
-            {tab.label}
+            <span data-label={tab.label}>{tab.label}</span>
           </button>
         ))}
       </div>
