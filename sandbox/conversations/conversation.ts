@@ -177,13 +177,7 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
     for (const key of keys) await announce(key, stateValue(record, key));
     await save();
   };
-  const branch = (after?: number) => {
-    const leaf = record.leafId === null ? undefined : events.index.find(record.leafId);
-    const path = leaf === undefined ? [] : events.index.branch(leaf);
-    if (after === undefined) return path;
-    const at = path.indexOf(after);
-    return at < 0 ? undefined : path.slice(at + 1);
-  };
+  const leafSeq = () => (record.leafId === null ? undefined : events.index.find(record.leafId));
 
   return {
     id: record.id,
@@ -225,13 +219,15 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
       return () => transients.delete(listener);
     },
     async *history() {
-      const path = branch() ?? [];
+      const leaf = leafSeq();
+      const path = leaf === undefined ? [] : events.index.branch(leaf);
       for (let at = 0; at < path.length; at += 64)
         for (const text of await events.read(path.slice(at, at + 64))) yield JSON.parse(text) as AgentEvent;
     },
     async historyAfter(eventId) {
       const seq = events.index.find(eventId);
-      const path = seq === undefined ? undefined : branch(seq);
+      const leaf = leafSeq();
+      const path = seq === undefined || leaf === undefined ? undefined : events.index.branchAfter(leaf, seq);
       return path === undefined ? undefined : (await events.read(path)).map((text) => JSON.parse(text) as AgentEvent);
     },
     leafId: () => record.leafId,

@@ -57,6 +57,9 @@ interface Entry {
   open: Promise<Live> | undefined;
 }
 
+/** How often conversations of other servers are looked at. */
+const LOOK_MS = 1000;
+
 export function createHoldings(options: HoldingsOptions): Holdings {
   const { clock, log } = options;
   const entries = new Map<string, Entry>();
@@ -118,6 +121,7 @@ export function createHoldings(options: HoldingsOptions): Holdings {
   };
   const keep = async (entry: Entry) => {
     if (!entry.owned) {
+      // Its owner changes it: what is shown of it is read anew.
       const fresh = await readRecord(entry.folder, secretKeys());
       if (fresh !== undefined) entry.record = fresh.record;
       await take(entry);
@@ -127,11 +131,16 @@ export function createHoldings(options: HoldingsOptions): Holdings {
       await drop(entry, { save: false });
     }
   };
-  const renew = async () => {
-    for (const entry of entries.values())
+  let renewing = false;
+  const renew = async (due: boolean) => {
+    renewing = true;
+    for (const entry of entries.values()) {
+      if (entry.owned && !due) continue;
       await keep(entry).catch((error: unknown) =>
         log.error({ err: error, conversation: entry.record.id }, 'could not keep the lease'),
       );
+    }
+    renewing = false;
   };
 
   return {
@@ -139,7 +148,13 @@ export function createHoldings(options: HoldingsOptions): Holdings {
       await ensureFolder(root());
       for (const name of await readdir(root())) await load(name);
       const every = Math.max(1000, (options.config().leaseTtlSeconds * 1000) / 3);
-      renewal = setInterval(() => void (closing || renew()), every).unref();
+      let renewed = clock.now();
+      // A lease that runs out is noticed within a second: its owner's pod is gone, and somebody waits for this one.
+      renewal = setInterval(() => {
+        const due = clock.now() - renewed >= every;
+        if (due) renewed = clock.now();
+        if (!closing && !renewing) void renew(due);
+      }, LOOK_MS).unref();
     },
     record: (id) => entries.get(id)?.record,
     records: () => [...entries.values()].map((entry) => entry.record),

@@ -25,7 +25,8 @@ export interface EventIndex {
   find(id: string): number | undefined;
   /** Sequence numbers of the branch that ends with this event, oldest first. */
   branch(leaf: number): number[];
-  parentOf(seq: number): number;
+  /** The part of that branch behind `after`, oldest first; undefined when `after` is not on it. Its cost is its length. */
+  branchAfter(leaf: number, after: number): number[] | undefined;
 }
 
 /** Fields that the index needs, read from an event's JSON. */
@@ -61,11 +62,16 @@ export function createIndex(): EventIndex {
       return { id: ids[seq] ?? '', kind: kinds[seq] ?? '', source: sources[seq] ?? '', time, parent, offset, length };
     },
     find: (id) => byId.get(id),
-    parentOf: (seq) => numbers[seq]?.[1] ?? NONE,
     branch(leaf) {
       const path: number[] = [];
       for (let at = leaf; at >= 0; at = numbers[at]?.[1] ?? NONE) path.push(at);
       return path.reverse();
+    },
+    branchAfter(leaf, after) {
+      const path: number[] = [];
+      let at = leaf;
+      for (; at > after; at = numbers[at]?.[1] ?? NONE) path.push(at);
+      return at === after ? path.reverse() : undefined;
     },
   };
 }

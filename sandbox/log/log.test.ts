@@ -44,6 +44,8 @@ t.test('events come back in order, from memory and from disk', async (t) => {
   t.same(heard, seqs, 'listeners hear each once, in order');
   t.same(idsOf(await log.read([299, 0, 150, 0])), ['id-299', 'id-0', 'id-150', 'id-0']);
   t.same(log.index.branch(3), [0, 1, 2, 3]);
+  t.same(log.index.branchAfter(3, 1), [2, 3]);
+  t.same(log.index.branchAfter(3, 3), []);
   await log.close();
   await t.rejects(log.append(event(300)), /closed/);
 
@@ -89,6 +91,23 @@ t.test('a damaged line in the middle is passed over and counted', async (t) => {
   t.equal(after.repaired, 0);
   t.same(idsOf(await after.read([0, 1])), ['id-0', 'id-1']);
   await after.close();
+});
+
+t.test('branches: a tree, of which one path is walked', async (t) => {
+  const log = await openLog({ path: join(t.testdir(), 'events.log') });
+  for (const [n, parent] of [
+    [0, undefined],
+    [1, 'id-0'],
+    [2, 'id-1'],
+    [3, 'id-0'],
+    [4, '__root__'],
+  ] as const)
+    await log.append(event(n, { parent_id: parent }));
+  t.same(log.index.branch(3), [0, 3]);
+  t.same(log.index.branchAfter(3, 0), [3]);
+  t.equal(log.index.branchAfter(3, 1), undefined, 'not on that path');
+  t.same(log.index.branch(4), [4]);
+  await log.close();
 });
 
 t.test('search: filters, order, pages', async (t) => {
