@@ -80,7 +80,12 @@ export async function startPglite(dataDir: string | undefined): Promise<PGlite> 
   const { PGlite } = await import('@electric-sql/pglite');
   const fresh = dataDir === undefined || !existsSync(join(dataDir, 'PG_VERSION'));
   const template = fresh && freshTemplate() ? { loadDataDir: await openAsBlob(templateFile()) } : {};
-  return await PGlite.create({ ...(dataDir === undefined ? {} : { dataDir }), ...template });
+  return await PGlite.create({
+    ...(dataDir === undefined ? {} : { dataDir }),
+    ...template,
+    // The default of 128 MB is memory that one process with one connection never needs, and time to open it.
+    startParams: [...PGlite.defaultStartParams, '-c', 'shared_buffers=16MB'],
+  });
 }
 
 export function connectionOf(pglite: PGlite): Connection {

@@ -96,7 +96,8 @@ export function createCatchUp(options: CatchUpOptions): CatchUp {
 
   /** One reading a conversation at a time; who comes later gets one of their own, begun after theirs. */
   const once = async (id: string, signal: AbortSignal): Promise<void> => {
-    await reading.get(id)?.catch(() => undefined);
+    const before = reading.get(id);
+    if (before !== undefined) await endedOrAborted(before, signal);
     const running = read(id, signal).finally(() => {
       if (reading.get(id) === running) reading.delete(id);
     });
@@ -158,6 +159,17 @@ function searchPath(id: string, from: string | null, pageId: string | null | und
   if (from !== null) query.set('timestamp__gte', from);
   if (pageId != null) query.set('page_id', pageId);
   return `/api/conversations/${conversationDashed(id)}/events/search?${query.toString()}`;
+}
+
+/** Waits for other work, however it ends, but not beyond the signal: then rejects with its reason. */
+async function endedOrAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  const done = new AbortController();
+  const abort = new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true, signal: done.signal });
+  });
+  await Promise.race([work.catch(() => undefined), abort]);
+  done.abort();
+  signal.throwIfAborted();
 }
 
 function isBusy(info: ConversationInfo): boolean {

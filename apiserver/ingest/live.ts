@@ -18,6 +18,8 @@ export interface LiveStatus {
 const FRESH_MS = 500;
 const TIMEOUT_MS = 1_500;
 const MAX_KEPT = 1_000;
+/** A conversation's state with its tools and skills is some 100 KB. */
+const MAX_BYTES = 8 * 1024 * 1024;
 const answerSchema = z.array(infoSchema.nullable());
 
 export function createLiveStatus({
@@ -36,7 +38,11 @@ export function createLiveStatus({
     if (agent === undefined) return new Map();
     const query = ids.map((id) => `ids=${conversationDashed(id)}`).join('&');
     try {
-      const body = await agents.json(agent, { path: `/api/conversations?${query}`, timeoutMs: TIMEOUT_MS });
+      const body = await agents.json(agent, {
+        path: `/api/conversations?${query}`,
+        timeoutMs: TIMEOUT_MS,
+        maxBytes: MAX_BYTES,
+      });
       const infos = answerSchema.parse(body).filter((info) => info !== null);
       return new Map(infos.map((info) => [conversationHex(info.id), info]));
     } catch {

@@ -9,6 +9,7 @@ import { sandboxUrl } from '../../contracts/urls.js';
 import { AgentError } from '../agent/http.js';
 import type { StartTask } from '../db/generated/client.js';
 import type { Database } from '../db/open.js';
+import { ApiError } from '../http/errors.js';
 import type { ApiMetrics } from '../metrics.js';
 import { slotOf } from '../sandboxes/status.js';
 import { detailOf, requestOf, StartError, STEPS, type StepDeps } from './steps.js';
@@ -42,7 +43,8 @@ const MAX_RUNNING = 200;
 const SWEEP_MS = 3_600_000;
 /** Failed starts stay to be read for a month; those that succeeded go with their conversation. */
 const KEEP_FAILED_MS = 30 * 24 * 3_600_000;
-const ATTEMPTS = 4;
+/** With the pauses between them, some 15 s. */
+const ATTEMPTS = 6;
 const RETRY_MS = 500;
 
 /** The task is deleted, or another process has it. */
@@ -87,9 +89,7 @@ export function createStartWorker(options: WorkerOptions): StartWorker {
           ...urlOf(options, { ...current, ...change }, next),
         });
       } catch (error) {
-        // A pod that restarts, or an agent server under load, is worth another try; everything else is an answer.
-        const passing = error instanceof AgentError && (error.status === 0 || error.status >= 502);
-        if (!passing || attempt >= ATTEMPTS || signal.aborted) throw error;
+        if (!isPassing(error) || attempt >= ATTEMPTS || signal.aborted) throw error;
         await clock.sleep(RETRY_MS * 2 ** (attempt - 1), signal);
       }
     }
@@ -192,6 +192,12 @@ export function createStartWorker(options: WorkerOptions): StartWorker {
       await store.release(worker, ids);
     },
   };
+}
+
+/** A pod or a cluster's API that restarts, or is under load, is worth another try; everything else is an answer. */
+function isPassing(error: unknown): boolean {
+  if (error instanceof AgentError) return error.status === 0 || error.status >= 502;
+  return error instanceof ApiError && error.code === 'cluster_unavailable';
 }
 
 function nextOf(status: string): StartStatus {

@@ -3,7 +3,7 @@ import t from 'tap';
 import { conversationDashed } from '../../contracts/names.js';
 import { sessionKey } from '../../contracts/keys.js';
 import { SANDBOX } from '../../contracts/resources.js';
-import { KubeError } from '../../kube/client.js';
+import { KubeError, type KubeClient } from '../../kube/client.js';
 import { newId, openTestDatabase, operatorHand, SECRET, startRig, type Rig } from '../support/api-rig.js';
 import { startCluster } from '../support/cluster.js';
 import { startFakeAgent, type FakeAgent } from '../support/fake-agent.js';
@@ -202,6 +202,23 @@ t.test('a start goes on in the next process, and does nothing twice', async (t) 
   const creates = agent.calls.filter(({ line }) => line === 'POST /api/conversations');
   t.equal(creates.length, 3, 'two refusals and one success');
   t.equal(new Set(creates.map(({ body }) => JSON.stringify(body))).size, 1, 'always the same');
+});
+
+t.test('a cluster that is away for a moment fails no start', async (t) => {
+  let refusals = 2;
+  const client: KubeClient = {
+    ...cluster.client,
+    create: (kind, object, options) => {
+      refusals -= 1;
+      if (refusals >= 0) return Promise.reject(new KubeError('cut', { code: 0, reason: 'ConnectionFailed' }));
+      return cluster.client.create(kind, object, options);
+    },
+  };
+  const rig = await startRig(cluster, db, { client });
+  t.teardown(() => rig.stop());
+  const { agent } = await converse(rig);
+  t.teardown(() => agent.close());
+  t.ok(refusals < 0);
 });
 
 t.test('stream-start gives every state once', async (t) => {
