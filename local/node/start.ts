@@ -129,10 +129,11 @@ async function registerNode(node: Node): Promise<void> {
   await node.client.create(NODE, object).catch((error: unknown) => {
     if (!isAlreadyExists(error)) throw error;
   });
-  await writeNodeStatus(node);
+  await writeNodeStatus(node, node.clock.now());
 }
 
-async function writeNodeStatus(node: Node): Promise<void> {
+/** `since`: when the node became what it is now; only heartbeats move after. */
+async function writeNodeStatus(node: Node, since: number): Promise<void> {
   const now = rfc3339(node.clock.now());
   const condition = (type: string, status: 'True' | 'False', reason: string, message: string) => ({
     type,
@@ -140,7 +141,7 @@ async function writeNodeStatus(node: Node): Promise<void> {
     reason,
     message,
     lastHeartbeatTime: now,
-    lastTransitionTime: now,
+    lastTransitionTime: rfc3339(since),
   });
   const resources = { cpu: String(cpus().length), memory: `${Math.floor(totalmem() / 1024)}Ki`, pods: '1000' };
   const status = {
@@ -172,9 +173,10 @@ async function writeNodeStatus(node: Node): Promise<void> {
 }
 
 async function beat(node: Node, signal: AbortSignal): Promise<void> {
+  const since = node.clock.now();
   while (!signal.aborted) {
     await node.clock.sleep(HEARTBEAT_MS, signal).catch(() => undefined);
     if (!signal.aborted)
-      await writeNodeStatus(node).catch((error: unknown) => node.log.debug({ err: error }, 'no heartbeat'));
+      await writeNodeStatus(node, since).catch((error: unknown) => node.log.debug({ err: error }, 'no heartbeat'));
   }
 }
