@@ -63,7 +63,7 @@ const MAX_BYTES = 32 * 1024 * 1024;
 export function createAgentHttp(): AgentHttp {
   const dispatcher = new Agent({ connections: 8, keepAliveTimeout: 30_000, connect: { timeout: 5_000 } });
   const send = async (agent: AgentEndpoint, call: AgentCall): Promise<AgentAnswer> => {
-    const timeout = AbortSignal.timeout(call.timeoutMs ?? TIMEOUT_MS);
+    const bound = boundBy(call.signal, call.timeoutMs ?? TIMEOUT_MS);
     try {
       const response = await request(`${agent.base}${call.path}`, {
         dispatcher,
@@ -74,16 +74,17 @@ export function createAgentHttp(): AgentHttp {
           ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
         },
         ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
-        signal: call.signal === undefined ? timeout : AbortSignal.any([call.signal, timeout]),
+        signal: bound.signal,
       });
       const bytes = await readBounded(response.body, call.maxBytes ?? MAX_BYTES);
       return { status: response.statusCode, type: String(response.headers['content-type'] ?? ''), bytes };
     } catch (cause) {
       if (call.signal?.aborted === true) throw call.signal.reason;
       if (cause instanceof AgentError) throw cause;
-      throw new AgentError(timeout.aborted ? 'the agent server took too long' : 'the agent server does not answer', 0, {
-        cause,
-      });
+      const words = bound.signal.aborted ? 'the agent server took too long' : 'the agent server does not answer';
+      throw new AgentError(words, 0, { cause });
+    } finally {
+      bound.release();
     }
   };
   return {
@@ -95,6 +96,22 @@ export function createAgentHttp(): AgentHttp {
       return body;
     },
     close: () => dispatcher.close(),
+  };
+}
+
+/** A signal of one call. AbortSignal.any would leave a little behind at a caller's signal that lives as long as the process. */
+function boundBy(outer: AbortSignal | undefined, timeoutMs: number): { signal: AbortSignal; release(): void } {
+  const controller = new AbortController();
+  const abort = () => controller.abort();
+  const timer = setTimeout(abort, timeoutMs);
+  outer?.addEventListener('abort', abort, { once: true });
+  if (outer?.aborted === true) abort();
+  return {
+    signal: controller.signal,
+    release() {
+      clearTimeout(timer);
+      outer?.removeEventListener('abort', abort);
+    },
   };
 }
 
