@@ -86,6 +86,23 @@ t.test('a conversation: works, tells, is found again, goes', async (t) => {
   t.notOk(existsSync(join(dir, 'conversations', id.replaceAll('-', ''))));
 });
 
+t.test('addresses and bodies that make no sense', async (t) => {
+  const { call } = await server(t);
+  t.match(await call('GET', '/api/%zz'), { status: 404, body: { detail: 'Not Found' } });
+  t.match(await call('GET', `/api/conversations/${'a'.repeat(3000)}`), { status: 422 });
+  t.match(await call('POST', '/api/conversations', { workspace: {}, agent: { llm: { model: 7 } } }), {
+    status: 422,
+    body: { detail: [{ loc: ['body', 'agent', 'llm', 'model'], type: 'string_type' }] },
+  });
+  t.match(await call('POST', '/api/conversations', { workspace: {} }), { status: 422 });
+  const blocked = lineRunner({ workspace: { working_dir: '/proc/nope/x' } });
+  t.match(await call('POST', '/api/conversations', blocked), {
+    status: 400,
+    body: { detail: /workspace cannot be used/ },
+  });
+  t.same((await call('GET', '/api/conversations/count')).body, 0, 'and nothing is left of it');
+});
+
 t.test('workspace files: with the cookie, inside the workspace only', async (t) => {
   const { url, call } = await server(t);
   const { id } = (await call('POST', '/api/conversations', lineRunner())).body as { id: string };

@@ -1,6 +1,6 @@
 /** What is known of a conversation beside its events; kept in `meta.json` of its folder, written atomically. */
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { ExecutionStatus } from '../../contracts/agent/events.js';
 import type { AgentConfig, ConfirmationPolicy, SecurityAnalyzer } from '../../contracts/agent/requests.js';
 import type { ConversationStats } from '../../contracts/agent/stats.js';
@@ -119,6 +119,18 @@ export async function writeFileAtomic(
   await rename(aside, path);
 }
 
+/** Makes a folder and those above it. (Node's recursive mkdir never ends in places where nothing can be made, such as /proc.) */
 export async function ensureFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true });
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    if (code !== 'ENOENT' || dirname(path) === path) throw error;
+    await ensureFolder(dirname(path));
+    await mkdir(path).catch((second: NodeJS.ErrnoException) => {
+      // Somebody else may have made it meanwhile.
+      if (second.code !== 'EEXIST') throw second;
+    });
+  }
 }

@@ -21,6 +21,10 @@ export async function createApp(options: { log: Logger }): Promise<{ app: Fastif
     exposeHeadRoutes: false,
     routerOptions: { querystringParser: parseQuery, maxParamLength: 4096 },
     forceCloseConnections: true,
+    // An address that cannot be decoded leads nowhere.
+    frameworkErrors: (_error, _request, reply) => {
+      reply.raw.writeHead(404, { 'content-type': 'application/json' }).end('{"detail":"Not Found"}');
+    },
   });
   app.addHttpMethod('GET', { hasBody: true, overrideExisting: true });
   app.removeAllContentTypeParsers();

@@ -1,12 +1,13 @@
 /** `/api/file`: the pod's files. There is no jail: who has the key may run commands anyway. */
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Context } from '../context.js';
+import { ensureFolder } from '../conversations/record.js';
 import { badRequest, notFound, ValidationError } from '../http/errors.js';
 import { optionalText, pageLimit, requiredText } from '../http/query.js';
 import { conversationId, queryOf, SUCCESS } from '../http/route.js';
@@ -29,7 +30,7 @@ export function fileRoutes(app: FastifyInstance, context: Context, prefix: strin
     const path = pathOf(request);
     const found = await stat(path).catch(() => undefined);
     if (found !== undefined && !found.isDirectory()) throw badRequest('Path is not a directory');
-    await mkdir(path, { recursive: true });
+    await ensureFolder(path);
     return SUCCESS;
   });
   app.get(`${prefix}/file/download-trajectory/:conversation_id`, async (request, reply) => {
@@ -87,7 +88,7 @@ async function upload(request: FastifyRequest, path: string): Promise<number> {
     part.file.resume();
     throw missing();
   }
-  await mkdir(dirname(path), { recursive: true });
+  await ensureFolder(dirname(path));
   const aside = `${path}.upload-${process.pid}-${Date.now()}`;
   try {
     const target = createWriteStream(aside);

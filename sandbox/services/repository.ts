@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import type { Logger } from '../../process/log.js';
+import { ensureFolder } from '../conversations/record.js';
 
 /** Makes the folder that an agent works in; with `git`, an empty one becomes a repository, so that changes can be shown. */
 export async function prepareWorkspace(folder: string, options: { git: boolean; log: Logger }): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  await ensureFolder(folder);
   if (!options.git) return;
   if ((await readdir(folder)).length > 0) return;
   await new Promise<void>((resolve) => {
