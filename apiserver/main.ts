@@ -1,8 +1,9 @@
 /** The API server as a program: configuration, clients, port, signals. Wiring of the parts is in build.ts. */
 import { join } from 'node:path';
 import type { AddressInfo } from 'node:net';
-import { createClient, loadKubeConfig } from '../kube/client.js';
+import { createClient, KubeConfigError, loadKubeConfig } from '../kube/client.js';
 import { systemClock } from '../process/clock.js';
+import { ConfigError } from '../process/config.js';
 import { startHealth } from '../process/health.js';
 import { createMetrics } from '../process/metrics.js';
 import { packageRoot, version } from '../process/root.js';
@@ -10,6 +11,8 @@ import { runProgram, type Running } from '../process/run.js';
 import type { Logger } from '../process/log.js';
 import { buildApiServer } from './build.js';
 import { readApiConfig, type ApiConfig } from './config.js';
+import { FolderInUseError } from './db/lock.js';
+import { MigrationError } from './db/migrate.js';
 import { openDatabase } from './db/open.js';
 
 export const usage = `sandlot apiserver: the REST API, the database and the web UI
@@ -34,8 +37,14 @@ A name with _FILE at its end gives a file that holds the value.`;
 export async function main(env: NodeJS.ProcessEnv): Promise<void> {
   await runProgram({
     name: 'apiserver',
-    ...(env.LOG_LEVEL === undefined ? {} : { logLevel: env.LOG_LEVEL }),
-    start: ({ log }) => start(readApiConfig(env), { env, log }),
+    // The configuration says what is wrong with a level; the log that says it needs one that works.
+    logLevel: logLevel().catch('info').parse(env.LOG_LEVEL),
+    start: async ({ log }) => {
+      const config = readApiConfig(env);
+      return await start(config, { env, log }).catch((error: unknown) => {
+        throw explained(error, config);
+      });
+    },
   });
 }
 
@@ -73,4 +82,14 @@ async function start(config: ApiConfig, { env, log }: { env: NodeJS.ProcessEnv; 
       await client.close();
     },
   };
+}
+
+/** What the person who starts the program can do something about becomes a sentence about a setting. */
+function explained(error: unknown, { host, port }: ApiConfig): unknown {
+  if (error instanceof FolderInUseError || error instanceof MigrationError)
+    return new ConfigError([`DATABASE_URL: ${error.message}`]);
+  if (error instanceof KubeConfigError) return new ConfigError([`KUBECONFIG: ${error.message}`]);
+  if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE')
+    return new ConfigError([`SANDLOT_PORT: ${host}:${port} is taken by another program`]);
+  return error;
 }
