@@ -13,7 +13,7 @@ import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from '../../process/log.js';
 import { decide, headersFor, type Decision, type Rules } from './access.js';
-import { INSTALL_PATH, installPage, problemPage } from './pages.js';
+import { INSTALL_PATH, installPage, OPEN_PATH, openPage, problemPage } from './pages.js';
 import type { Program } from './program.js';
 import type { InstallProgress } from './service.js';
 
@@ -62,6 +62,11 @@ async function serve(options: FrontOptions, request: IncomingMessage, response: 
   }
   const progress = await options.progress();
   if (progress.state !== 'installed') return answer(response, 503, installPage(progress));
+  if (decision.target.split('?', 1)[0] === OPEN_PATH) {
+    // The editor starts while the browser looks at this page.
+    options.program.ready().catch(() => undefined);
+    return answer(response, 200, openPage());
+  }
   forward({ request, response, target: decision.target, socketPath: await options.program.ready() }, options.log);
 }
 

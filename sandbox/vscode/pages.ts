@@ -28,4 +28,16 @@ export function installPage({ state, message, percent }: InstallProgress): strin
   );
 }
 
+/** Goes on to the editor (query as given here), where it can run: embedded in a browser that blocks storage it cannot. */
+export const OPEN_PATH = '/-/open';
+
+export const openPage = (): string =>
+  page(
+    'Opening VS Code',
+    `<p id="blocked" role="alert" hidden>This browser keeps embedded pages from storing anything, and VS Code does not run without.
+Use “Open in a new tab”.</p>
+<script>try { localStorage.length; location.replace('../' + location.search); }
+catch { document.getElementById('blocked').hidden = false; document.querySelector('h1').textContent = 'VS Code cannot be shown here'; }</script>`,
+  );
+
 export const problemPage = (message: string): string => page('VS Code cannot be shown', `<p>${escape(message)}</p>`);

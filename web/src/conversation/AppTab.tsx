@@ -1,10 +1,11 @@
-import { useMutation, useQuery } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { listApps, type Agent, type ListeningApp } from '../api/agent';
 import { enterSandbox } from '../api/platform';
 import { Problem } from '../parts/Problem';
 import { SandboxFrame } from './SandboxFrame';
 import { Sleeping } from './Sleeping';
+import { useOpenInTab } from './useOpenInTab';
 
 interface AppTabProps {
   agent: Agent | undefined;
@@ -51,20 +52,7 @@ function Shown({ sandboxId, list, port, onChoose }: ShownProps) {
     staleTime: Infinity,
     gcTime: 0,
   });
-  const open = useMutation({
-    // The tab is opened by the click itself, or browsers would block it; its address is good for a minute only.
-    mutationFn: async (target: Window | null) => {
-      try {
-        const { url } = await enterSandbox(sandboxId, port);
-        if (target === null) throw new Error('The browser did not allow a new tab.');
-        target.opener = null;
-        target.location.href = url;
-      } catch (error) {
-        target?.close();
-        throw error;
-      }
-    },
-  });
+  const tab = useOpenInTab(sandboxId, port);
   return (
     <>
       <div className="bar">
@@ -81,15 +69,11 @@ function Shown({ sandboxId, list, port, onChoose }: ShownProps) {
         <button type="button" onClick={() => setTurn(turn + 1)}>
           Reload
         </button>
-        <button
-          type="button"
-          disabled={open.isPending}
-          onClick={() => open.mutate(window.open('about:blank', '_blank'))}
-        >
+        <button type="button" disabled={tab.isPending} onClick={tab.open}>
           Open in a new tab
         </button>
       </div>
-      <Problem error={entry.error ?? open.error} />
+      <Problem error={entry.error ?? tab.error} />
       {entry.data === undefined ? null : <SandboxFrame title={`App on port ${port}`} url={entry.data.url} />}
     </>
   );

@@ -4,6 +4,7 @@ import { enterSandbox } from '../api/platform';
 import { Problem } from '../parts/Problem';
 import { SandboxFrame } from './SandboxFrame';
 import { Sleeping } from './Sleeping';
+import { useOpenInTab } from './useOpenInTab';
 
 interface CodeTabProps {
   agent: Agent | undefined;
@@ -54,14 +55,25 @@ export function CodeTab({ agent, sandboxId, active }: CodeTabProps) {
 }
 
 function Editor({ agent, sandboxId }: { agent: Agent; sandboxId: string }) {
-  const folder = `/workspace/project/${agent.conversationId}`;
+  const query = `?folder=${encodeURIComponent(`/workspace/project/${agent.conversationId}`)}`;
   const entry = useQuery({
     queryKey: ['entry', sandboxId, 'vscode', agent.sessionKey],
-    queryFn: () => enterSandbox(sandboxId, 'vscode', `/?folder=${encodeURIComponent(folder)}`),
+    // That page goes on to the editor, or says why it cannot be shown in a frame.
+    queryFn: () => enterSandbox(sandboxId, 'vscode', `/-/open${query}`),
     // The pass is for one use within a minute; the frame keeps the cookie that it was exchanged for.
     staleTime: Infinity,
     gcTime: 0,
   });
-  if (entry.data === undefined) return <Problem error={entry.error} />;
-  return <SandboxFrame title="VS Code" url={entry.data.url} />;
+  const tab = useOpenInTab(sandboxId, 'vscode', `/${query}`);
+  return (
+    <>
+      <div className="bar end">
+        <button type="button" disabled={tab.isPending} onClick={tab.open}>
+          Open in a new tab
+        </button>
+      </div>
+      <Problem error={entry.error ?? tab.error} />
+      {entry.data === undefined ? null : <SandboxFrame title="VS Code" url={entry.data.url} />}
+    </>
+  );
 }
