@@ -14,7 +14,7 @@ const schema = z.object({
   SANDLOT_HEALTH_HOST: z.string().default('127.0.0.1'),
   DATABASE_URL: z
     .string()
-    .regex(/^(pglite:|postgres(ql)?:\/\/)/, 'must be pglite:<folder> or postgresql://…')
+    .regex(/^(pglite:.|postgres(ql)?:\/\/)/, 'must be pglite:<folder> or postgresql://…')
     .default('pglite:.sandlot/database'),
   SANDLOT_DATABASE_CONNECTIONS: whole(1, 200).default(10),
   SANDLOT_GATEWAY_DOMAIN: z.string().default('sandbox.localhost:3001'),

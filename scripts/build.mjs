@@ -40,7 +40,18 @@ const compile = () => run('tsc', join(root, 'node_modules/typescript-native/bin/
 
 const PROGRAMS = ['local/up', 'operator', 'gateway', 'apiserver', 'sandbox'];
 /** Packages with files of their own beside the code (wasm, native addons), or needed rarely. */
-const LEFT_OUT = ['@electric-sql/pglite', '@prisma/client', '@prisma/adapter-pg', 'pglite-prisma-adapter', 'classic-level', '@lydell/node-pty', 'pg', '@kubernetes/client-node', 'pino', 'prom-client'];
+const LEFT_OUT = [
+  '@electric-sql/pglite',
+  '@prisma/client',
+  '@prisma/adapter-pg',
+  'pglite-prisma-adapter',
+  'classic-level',
+  '@lydell/node-pty',
+  'pg',
+  '@kubernetes/client-node',
+  'pino',
+  'prom-client',
+];
 
 /** A few files instead of hundreds: programs load in half the time. They run without it too. */
 async function bundle() {
@@ -57,7 +68,9 @@ async function bundle() {
     format: 'esm',
     external: LEFT_OUT,
     logLevel: 'warning',
-    banner: { js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);" },
+    banner: {
+      js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);",
+    },
   });
 }
 
@@ -65,7 +78,7 @@ async function bundle() {
 async function template() {
   const script = join(root, 'dist/scripts/prisma-template.js');
   if (!existsSync(script)) return;
-  const made = join(root, 'dist/pglite-template.tar');
+  const made = join(root, 'dist/pglite-template.sha256');
   if (existsSync(made) && statSync(made).mtimeMs > newest(join(root, 'prisma/migrations'))) return;
   await run('the database template', script);
 }

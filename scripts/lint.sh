@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 node_modules/typescript-native/bin/tsc --noEmit
 node_modules/typescript-native/bin/tsc -p web/tsconfig.json
 npx eslint --max-warnings 0 .
-npx depcruise --log-level error process contracts kube operator gateway apiserver sandbox local test bench
+npx depcruise process contracts kube operator gateway apiserver sandbox local test bench
 npx prettier --check --log-level warn .
 before=$(cksum contracts/resources.gen.ts)
 npx tsx scripts/generate-types.ts

@@ -1,15 +1,12 @@
-/** Writes dist/pglite-template.tar: a new, migrated data folder, from which first starts and tests begin. */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { connectionOf, markOf, startPglite, templateFile, templateMark } from '../apiserver/db/open.js';
+/** Makes dist/pglite-template: a migrated data folder, of which first starts and tests take a copy. */
+import { rmSync, writeFileSync } from 'node:fs';
 import { migrate, readMigrations } from '../apiserver/db/migrate.js';
+import { connectionOf, markOf, startPglite, templateFolder, templateMark } from '../apiserver/db/open.js';
 
-rmSync(templateFile(), { force: true });
-const pglite = await startPglite(undefined);
+rmSync(templateMark(), { force: true });
+rmSync(templateFolder(), { recursive: true, force: true });
+const pglite = await startPglite(templateFolder());
 await migrate(connectionOf(pglite), readMigrations());
 await pglite.exec('CHECKPOINT');
-const dump = await pglite.dumpDataDir('none');
-mkdirSync(dirname(templateFile()), { recursive: true });
-writeFileSync(templateFile(), Buffer.from(await dump.arrayBuffer()));
-writeFileSync(templateMark(), markOf(readMigrations()));
 await pglite.close();
+writeFileSync(templateMark(), markOf(readMigrations()));

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { createLog } from '../../process/log.js';
@@ -12,7 +13,7 @@ import { ownedBy, scopeArgs } from './owned.js';
 
 const log = createLog({ name: 'test', level: 'fatal' });
 const given = process.env.SANDLOT_TEST_DATABASE_URL ?? '';
-const url = given === '' ? 'pglite:' : given;
+const url = given === '' ? `pglite:${mkdtempSync(join(tmpdir(), 'sandlot-db-'))}` : given;
 
 t.test('sealed values open where they belong, with keys that are known', async (t) => {
   const box = createBox(['new secret', 'old secret']);
@@ -55,7 +56,7 @@ t.test('an embedded database: made, locked, kept', async (t) => {
 });
 
 t.test('migrations: once, in order, whole or not at all', async (t) => {
-  const pglite = await startPglite(undefined);
+  const pglite = await startPglite(join(t.testdir(), 'data'));
   t.teardown(() => pglite.close());
   const connection = connectionOf(pglite);
   const known = readMigrations();

@@ -2,7 +2,8 @@
  * The main job with the real programs, from outside: start, converse, follow, serve an app, pause, resume, delete.
  * Needs nothing but Node: the built-in line runner does the work, on the one-machine cluster.
  */
-import { existsSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import {
   ask,
@@ -133,7 +134,10 @@ t.test('one command runs a conversation end to end', { timeout: 240_000 }, async
     };
     await until('its objects to go', async () => (await left()).length === 0);
     await until('its processes to go', async () => processesOf(slot).length === 0);
-    await until('its folder to go', async () => !existsSync(`${data}/volumes/${slot}-workspace`));
+    await until(
+      'its folder to go',
+      async () => !readdirSync(join(data, 'volumes')).some((name) => name.startsWith(slot)),
+    );
     t.equal(await conversationOf(stack, id), null);
     t.equal((await askAgent(conversation, '/alive')).status, 404, 'the gateway knows no such sandbox');
   });

@@ -1,5 +1,8 @@
 /** An API server without a port, on a real database and a Kubernetes API, with a hand that plays the operator. */
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { buildApiServer, type ApiServer, type Outside } from '../../apiserver/build.js';
 import { openDatabase, type Database } from '../../apiserver/db/open.js';
@@ -33,10 +36,17 @@ export interface Rig {
   stop(): Promise<void>;
 }
 
-/** The database that SANDLOT_TEST_DATABASE_URL names (made empty), else one in memory. */
+/** The database that SANDLOT_TEST_DATABASE_URL names (made empty), else an embedded one in a folder of its own. */
 export async function openTestDatabase(): Promise<Database> {
-  const url = process.env.SANDLOT_TEST_DATABASE_URL ?? 'pglite:';
-  return await openDatabase({ url: url === '' ? 'pglite:' : url, log: quiet() });
+  const given = process.env.SANDLOT_TEST_DATABASE_URL ?? '';
+  if (given !== '') return await openDatabase({ url: given, log: quiet() });
+  const folder = mkdtempSync(join(tmpdir(), 'sandlot-rig-'));
+  const db = await openDatabase({ url: `pglite:${folder}`, log: quiet() });
+  const close = async () => {
+    await db.close();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  return { ...db, close };
 }
 
 export const quiet = () => createLog({ name: 'test', level: process.env.TEST_LOG ?? 'fatal' });
