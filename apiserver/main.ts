@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { AddressInfo } from 'node:net';
 import { createClient, KubeConfigError, loadKubeConfig } from '../kube/client.js';
 import { systemClock } from '../process/clock.js';
-import { ConfigError } from '../process/config.js';
+import { ConfigError, logLevel } from '../process/config.js';
 import { startHealth } from '../process/health.js';
 import { createMetrics } from '../process/metrics.js';
 import { packageRoot, version } from '../process/root.js';

@@ -38,7 +38,7 @@ export function createLog(options: { name: string; level?: string; destination?:
 
 /** Message, code and stack of an error and of what caused it, without the foreign fields that libraries attach (requests, headers). */
 export function describeError(error: unknown, depth = 0): unknown {
-  if (!(error instanceof Error)) return typeof error === 'string' ? error : { message: String(error) };
+  if (!(error instanceof Error)) return typeof error === 'string' ? error : describeThrown(error);
   const code = (error as { code?: unknown }).code;
   return {
     type: error.name,
@@ -47,4 +47,13 @@ export function describeError(error: unknown, depth = 0): unknown {
     ...(depth === 0 ? { stack: error.stack } : {}),
     ...(error.cause === undefined || depth >= 3 ? {} : { cause: describeError(error.cause, depth + 1) }),
   };
+}
+
+/** What a library threw that is no Error (WebAssembly's file systems do): the fields that tell what happened. */
+function describeThrown(thrown: unknown): unknown {
+  if (typeof thrown !== 'object' || thrown === null) return { message: String(thrown) };
+  const { name, message, code, errno } = thrown as Record<string, unknown>;
+  const told = Object.entries({ type: name, message, code, errno });
+  const plain = told.filter(([, value]) => typeof value === 'string' || typeof value === 'number');
+  return plain.length === 0 ? { message: Object.prototype.toString.call(thrown) } : Object.fromEntries(plain);
 }

@@ -7,7 +7,7 @@ import t from 'tap';
 import { z } from 'zod';
 import { ConfigError, flag, list, logLevel, port, readConfig, secret, url, whole } from './config.js';
 import { startHealth } from './health.js';
-import { createLog } from './log.js';
+import { createLog, describeError } from './log.js';
 import { createMetrics } from './metrics.js';
 import { packageRoot, version } from './root.js';
 
@@ -74,6 +74,15 @@ t.test('log: credentials do not get out, causes do', async (t) => {
   const line = lines[0] ?? '';
   t.notMatch(line, /abc|key-1|a=b/);
   t.match(JSON.parse(line), { level: 'error', name: 'test', err: { message: 'outer', cause: { message: 'inner' } } });
+  const thrown: [unknown, unknown][] = [
+    [
+      { name: 'ErrnoError', errno: 51, secret: 'abc' },
+      { type: 'ErrnoError', errno: 51 },
+    ],
+    [{ secret: 'abc' }, { message: '[object Object]' }],
+    [undefined, { message: 'undefined' }],
+  ];
+  for (const [value, told] of thrown) t.same(describeError(value), told, 'what is no Error tells what it can');
 });
 
 t.test('health: alive, ready with reasons, metrics', async (t) => {
@@ -142,6 +151,12 @@ t.test('exit codes: 2 for wrong configuration, 1 for failures and lost promises'
   const complaint = text(wrong.stderr);
   t.equal(await ended(wrong), 2);
   t.match(await complaint, 'PORT: must be a port');
+  const foreign = program(
+    `await runProgram({ name: 'p', start: async () => { throw Object.assign(new Error('no cluster'), { name: 'KubeConfigError' }); } });`,
+  );
+  const said = text(foreign.stderr);
+  t.equal(await ended(foreign), 2);
+  t.equal(await said, 'no cluster\n', 'a sentence, no stack');
   for (const body of [
     `throw new Error('no');`,
     `Promise.reject(new Error('lost')); return new Promise(() => setInterval(() => {}, 1000));`,

@@ -80,8 +80,12 @@ function crashOnLostErrors(log: Logger): void {
   process.on('unhandledRejection', (error) => fail(log, error));
 }
 
+/** A wrong configuration needs its sentence, not a stack; libraries below us have classes of their own for it. */
+const isConfigError = (error: unknown): error is Error =>
+  error instanceof ConfigError || (error instanceof Error && error.name.endsWith('ConfigError'));
+
 function fail(log: Logger, error: unknown): void {
-  if (error instanceof ConfigError) {
+  if (isConfigError(error)) {
     process.stderr.write(`${error.message}\n`);
     process.exit(2);
   }

@@ -1,13 +1,11 @@
 import { relative } from 'node:path';
-import { DataFolderError } from '../api/disk.js';
 import { systemClock } from '../../process/clock.js';
 import { version } from '../../process/root.js';
 import { clusterId } from '../node/node.js';
 import { killAll } from '../node/processes.js';
 import { FolderProblem, openDataFolder, type DataFolder } from './dataFolder.js';
+import { explain } from './explain.js';
 import { parseOptions, UsageError, usage, type UpOptions } from './options.js';
-import { PortTaken } from './ports.js';
-import { ProgramFailed } from './programs.js';
 import { startUp, type Up } from './up.js';
 
 export { usage };
@@ -96,13 +94,4 @@ function banner(options: UpOptions, { kubeconfig }: Up): string {
   Sandboxes run as processes of your user, without isolation: use it for development, demos and tests.
   Ctrl-C stops everything; the next start finds your conversations.
 `;
-}
-
-/** One or two lines that say what to do; anything unforeseen keeps its stack. */
-function explain(error: unknown, options: UpOptions): string {
-  if (error instanceof FolderProblem || error instanceof PortTaken || error instanceof DataFolderError)
-    return error.message;
-  if (error instanceof ProgramFailed)
-    return `${error.message}. Its last words:\n\n${error.output.trim()}\n\nMore in ${options.dataDir}/logs/${error.program}.log`;
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -4,11 +4,13 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { systemClock } from '../../process/clock.js';
+import { ConfigError } from '../../process/config.js';
 import { openDataFolder } from './dataFolder.js';
+import { explain } from './explain.js';
 import { openLogFiles } from './logFile.js';
 import { parseOptions } from './options.js';
 import { checkPorts } from './ports.js';
-import { supervise } from './programs.js';
+import { ProgramFailed, supervise } from './programs.js';
 
 t.test('options', async (t) => {
   t.same(parseOptions([], '/here'), { dataDir: '/here/.sandlot', port: 3000, gatewayPort: 3001, kubePort: 3002 });
@@ -27,6 +29,22 @@ t.test('options', async (t) => {
     [['--port', '3001'], 'the three ports must differ: 3001, 3001, 3002'],
   ] as const)
     t.throws(() => parseOptions(argv, '/'), { name: 'UsageError', message });
+});
+
+t.test('failures are told in a line that says what to do', async (t) => {
+  const full = Object.assign(new Error('write failed'), { code: 'ENOSPC' });
+  for (const [error, told] of [
+    [full, /^the disk of \/d is full: make room, or choose another folder with --data$/],
+    [new Error('cannot store', { cause: full }), /^the disk of \/d is full/],
+    [new ProgramFailed('apiserver', '{"err":{"code":"ENOSPC"}}'), /^the disk of \/d is full/],
+    [
+      new ProgramFailed('apiserver', 'no such table\n'),
+      /^apiserver does not start.*\n\nno such table\n\nMore in \/d\/logs/,
+    ],
+    [new ConfigError(['LOG_LEVEL: must be one of info']), /^wrong configuration:\n {2}LOG_LEVEL: must be one of info$/],
+    [new TypeError('unforeseen'), /^TypeError: unforeseen\n +at /],
+  ] as const)
+    t.match(explain(error, { dataDir: '/d' }), told);
 });
 
 t.test('data folder: made once, kept, and refused with a reason', async (t) => {

@@ -1,8 +1,10 @@
 /** Everything on this machine, in order: folder, ports, Kubernetes API, node, programs. Stops in the other order. */
 import { join } from 'node:path';
+import { z } from 'zod';
 import { createClient } from '../../kube/client.js';
 import { kubeConfigOf } from '../../kube/config.js';
 import { systemClock } from '../../process/clock.js';
+import { logLevel, readConfig } from '../../process/config.js';
 import { createLog, type Logger } from '../../process/log.js';
 import { packageRoot, version } from '../../process/root.js';
 import { startApi } from '../api/api.js';
@@ -26,6 +28,7 @@ export interface Up {
   stop(): Promise<void>;
 }
 
+const environment = z.object({ LOG_LEVEL: logLevel().default('info') });
 const WARM_PODS = 1;
 const HOST = '127.0.0.1';
 const PROGRAM_GRACE_MS = 8_000;
@@ -35,7 +38,7 @@ export async function startUp(options: UpOptions, folder: DataFolder, env: NodeJ
   const files = openLogFiles(join(folder.path, 'logs'));
   const log = createLog({
     name: 'up',
-    level: env['LOG_LEVEL'] ?? 'info',
+    level: readConfig(environment, env).LOG_LEVEL,
     destination: { write: (line: string) => files.write('up', line) },
   });
   const phases: Record<string, number> = {};
