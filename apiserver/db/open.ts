@@ -8,7 +8,6 @@ import { packageRoot } from '../../process/root.js';
 import { PrismaClient } from './generated/client.js';
 import { lockFolder } from './lock.js';
 import { migrate, readMigrations, type Connection, type Migration } from './migrate.js';
-import { unpackTemplate } from './unpack.js';
 
 export interface Database {
   /** Sees every user's rows: for start tasks, webhooks and sweeps. Routes take `ownedBy(prisma, owner)`. */
@@ -76,25 +75,23 @@ async function openEmbedded({ url, log }: DatabaseOptions): Promise<Database> {
   }
 }
 
-/** Opens the data folder, made when missing; without one: in memory. Exported for the template's maker. */
-export async function startPglite(dataDir: string | undefined): Promise<PGlite> {
+/** Opens the data folder, made when missing. Exported for the template's maker. */
+export async function startPglite(dataDir: string): Promise<PGlite> {
   const { PGlite } = await import('@electric-sql/pglite');
-  // The default of 128 MB is memory that one process with one connection never needs, and time to open it.
-  const startParams = [...PGlite.defaultStartParams, '-c', 'shared_buffers=16MB'];
-  if (dataDir === undefined) {
-    const template = freshTemplate() ? { loadDataDir: await openAsBlob(templateFile()) } : {};
-    return await PGlite.create({ ...template, startParams });
-  }
   if (!existsSync(join(dataDir, 'PG_VERSION'))) await makeFolder(dataDir, (options) => PGlite.create(options));
-  return await PGlite.create({ dataDir, startParams });
+  // The default of 128 MB is memory that one process with one connection never needs, and time to open it.
+  return await PGlite.create({
+    dataDir,
+    startParams: [...PGlite.defaultStartParams, '-c', 'shared_buffers=16MB'],
+  });
 }
 
 /** Beside its place first: a start that is cut short leaves no half of a database behind. */
 async function makeFolder(dataDir: string, create: (options: { dataDir: string }) => Promise<PGlite>): Promise<void> {
-  if (freshTemplate()) return unpackTemplate(templateFile(), dataDir);
   const fresh = `${dataDir}.new`;
   rmSync(fresh, { recursive: true, force: true });
-  await (await create({ dataDir: fresh })).close();
+  if (freshTemplate()) cpSync(templateFolder(), fresh, { recursive: true });
+  else await (await create({ dataDir: fresh })).close();
   renameSync(fresh, dataDir);
 }
 
