@@ -56,6 +56,8 @@ export interface BashOptions {
 
 const CHUNK = 1 << 20;
 const MAX_RUNNING = 256;
+/** A history larger than this is begun anew when nothing runs. */
+const MAX_HISTORY = 256 << 20;
 
 interface Outline {
   commandId: string | null;
@@ -87,6 +89,14 @@ export function createBash(options: BashOptions): BashService {
       opened = undefined;
       throw error;
     }));
+  const clear = async () => {
+    const log = await history();
+    const count = log.index.size;
+    opened = undefined;
+    await log.close();
+    await rm(file(), { force: true });
+    return count;
+  };
   const head = () => ({ id: hexOf(randomUUID()), timestamp: utcTime(stamp()) });
   const execute = async (command: BashCommand, log: EventLog): Promise<BashOutput> => {
     let order = 0;
@@ -110,7 +120,7 @@ export function createBash(options: BashOptions): BashService {
       env: config.commandEnv,
       timeoutMs: command.timeout * 1000,
       chunkBytes: CHUNK,
-      onChunk: (chunk) => void write({ exit_code: null, ...chunk }).catch(() => undefined),
+      onChunk: async (chunk) => void (await write({ exit_code: null, ...chunk })),
     });
     running.set(command.id, shell);
     const { exitCode, stdout, stderr } = await shell.result;
@@ -121,6 +131,7 @@ export function createBash(options: BashOptions): BashService {
   return {
     async start(request) {
       if (running.size >= MAX_RUNNING) throw new Error(`${MAX_RUNNING} commands are running already`);
+      if ((await history()).length > MAX_HISTORY && running.size === 0) await clear();
       const log = await history();
       await mkdir(options.config().workspaceRoot, { recursive: true });
       const command: BashCommand = {
@@ -160,14 +171,7 @@ export function createBash(options: BashOptions): BashService {
       const next = seqs[start + page.limit];
       return { items, nextPageId: next === undefined ? null : pageIdOf(log, next) };
     },
-    async clear() {
-      const log = await history();
-      const count = log.index.size;
-      opened = undefined;
-      await log.close();
-      await rm(file(), { force: true });
-      return count;
-    },
+    clear,
     log: history,
     subscribe(listener) {
       listeners.add(listener);

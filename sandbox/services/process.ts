@@ -13,9 +13,9 @@ export interface ShellOptions {
   cwd: string;
   env: Record<string, string>;
   timeoutMs: number;
-  /** Gets output as soon as this many bytes of it wait; the rest comes with the result. */
   chunkBytes: number;
-  onChunk: (chunk: { stdout: string; stderr: string }) => void;
+  /** Gets output as soon as `chunkBytes` of it wait; the command is held up while a promise of it is open. The rest comes with the result. */
+  onChunk: (chunk: { stdout: string; stderr: string }) => void | Promise<void>;
 }
 export interface ShellProcess {
   result: Promise<ShellResult>;
@@ -64,8 +64,14 @@ export function runShell(options: ShellOptions): ShellProcess {
       child.stderr.destroy();
       resolve({ exitCode: timedOut ? -1 : exitCode, ...output.rest() });
     };
-    child.stdout.on('data', (data: Buffer) => output.add('stdout', data));
-    child.stderr.on('data', (data: Buffer) => output.add('stderr', data));
+    for (const name of ['stdout', 'stderr'] as const)
+      child[name].on('data', (data: Buffer) => {
+        const taken = output.add(name, data);
+        if (taken === undefined) return;
+        for (const stream of [child.stdout, child.stderr]) stream.pause();
+        const goOn = () => [child.stdout, child.stderr].forEach((stream) => stream.resume());
+        void taken.then(goOn, goOn);
+      });
     child.on('error', (error: NodeJS.ErrnoException) => {
       const missing = error.code === 'ENOENT' ? `[Errno 2] No such file or directory: '${options.cwd}'` : error.message;
       output.add('stderr', Buffer.from(`Error executing command: ${missing}`));
@@ -79,7 +85,7 @@ export function runShell(options: ShellOptions): ShellProcess {
 }
 
 function collect(options: Pick<ShellOptions, 'chunkBytes' | 'onChunk'>): {
-  add(stream: 'stdout' | 'stderr', data: Buffer): void;
+  add(stream: 'stdout' | 'stderr', data: Buffer): Promise<void> | undefined;
   rest(): { stdout: string; stderr: string };
 } {
   const decoders = { stdout: new StringDecoder('utf8'), stderr: new StringDecoder('utf8') };
@@ -89,10 +95,12 @@ function collect(options: Pick<ShellOptions, 'chunkBytes' | 'onChunk'>): {
     add(stream, data) {
       texts[stream] += decoders[stream].write(data);
       bytes += data.length;
-      if (bytes < options.chunkBytes) return;
-      options.onChunk(texts);
+      if (bytes < options.chunkBytes) return undefined;
+      const chunk = texts;
       texts = { stdout: '', stderr: '' };
       bytes = 0;
+      const taken = options.onChunk(chunk);
+      return taken instanceof Promise ? taken : undefined;
     },
     rest: () => ({ stdout: texts.stdout + decoders.stdout.end(), stderr: texts.stderr + decoders.stderr.end() }),
   };

@@ -146,7 +146,7 @@ t.test('shell: output, exit codes, time-out, stop, chunks, a missing folder', as
   const chunks: string[] = [];
   const rest = await shell('head -c 5000 /dev/zero | tr "\\0" x', {
     chunkBytes: 1000,
-    onChunk: (chunk) => chunks.push(chunk.stdout),
+    onChunk: (chunk) => void chunks.push(chunk.stdout),
   }).result;
   t.equal(chunks.join('').length + rest.stdout.length, 5000);
 });
