@@ -283,7 +283,11 @@ t.test('what the agent server is told', async (t) => {
   const payload = conversationPayload(base) as { agent: { llm: object; condenser: unknown }; conversation_id: string };
   t.match(payload, {
     conversation_id: 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa',
-    agent: { llm: { model: 'builtin/line-runner', usage_id: 'agent' }, condenser: null },
+    agent: {
+      llm: { model: 'builtin/line-runner', usage_id: 'agent' },
+      agent_context: { load_project_skills: true },
+      condenser: null,
+    },
     confirmation_policy: { kind: 'NeverConfirm' },
     secrets: { A: { kind: 'StaticSecret', value: 'b' } },
     autotitle: true,

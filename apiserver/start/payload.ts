@@ -57,6 +57,8 @@ function agentPayload({ request, settings, slot, gateway }: PayloadInput): Doc {
     agent_context: {
       skills: [workHostsSkill(gateway, slot)],
       system_message_suffix: request.system_message_suffix,
+      // AGENTS.md and .openhands/skills of the repository.
+      load_project_skills: true,
     },
     condenser: condenserOf(settings, llm),
     tool_concurrency_limit: settingOf(agent, 'tool_concurrency_limit'),
