@@ -172,6 +172,8 @@ export async function gitCommits(
 
 /** What one commit changed. */
 export async function commitChanges(folder: string, sha: string): Promise<GitChange[]> {
+  // Paths that no folder can have (null characters, endless ones) make the start of a process throw.
+  if (!(await isFolder(folder))) throw badRequest(`Not a git repository: ${folder}`);
   if (!/^[0-9a-fA-F]{4,40}$/.test(sha)) throw badRequest(`Git command failed: unknown revision ${sha}`);
   return parseNameStatus(
     await git(folder, ['diff-tree', '-r', '--root', '--no-commit-id', '--name-status', '-z', '-M', sha]),

@@ -56,30 +56,46 @@ export function runShell(options: ShellOptions): ShellProcess {
       timedOut = true;
       stop();
     }, options.timeoutMs);
+    let exited: number | undefined;
+    let lingering: NodeJS.Timeout | undefined;
     const end = (exitCode: number) => {
       if (ended) return;
       ended = true;
       clearTimeout(timer);
-      child.stdout.destroy();
-      child.stderr.destroy();
+      clearTimeout(lingering);
       resolve({ exitCode: timedOut ? -1 : exitCode, ...output.rest() });
+    };
+    /** After the command's end: waits for output that is on its way, not for processes that it left behind. */
+    const linger = () => {
+      if (exited === undefined) return;
+      clearTimeout(lingering);
+      lingering = setTimeout(() => end(exited ?? -1), LINGER_MS);
     };
     for (const name of ['stdout', 'stderr'] as const)
       child[name].on('data', (data: Buffer) => {
+        // A process that was left behind goes on; closing its pipe would end it at its next word.
+        if (ended) return;
         const taken = output.add(name, data);
-        if (taken === undefined) return;
+        if (taken === undefined) return linger();
+        clearTimeout(lingering);
         for (const stream of [child.stdout, child.stderr]) stream.pause();
-        const goOn = () => [child.stdout, child.stderr].forEach((stream) => stream.resume());
+        const goOn = () => {
+          for (const stream of [child.stdout, child.stderr]) stream.resume();
+          linger();
+        };
         void taken.then(goOn, goOn);
       });
     child.on('error', (error: NodeJS.ErrnoException) => {
       const missing = error.code === 'ENOENT' ? `[Errno 2] No such file or directory: '${options.cwd}'` : error.message;
-      output.add('stderr', Buffer.from(`Error executing command: ${missing}`));
+      void output.add('stderr', Buffer.from(`Error executing command: ${missing}`));
       end(-1);
     });
     const codeOf = (code: number | null, signal: NodeJS.Signals | null) => code ?? -(SIGNALS[signal ?? ''] ?? 1);
     child.on('close', (code, signal) => end(codeOf(code, signal)));
-    child.on('exit', (code, signal) => setTimeout(() => end(codeOf(code, signal)), LINGER_MS));
+    child.on('exit', (code, signal) => {
+      exited = codeOf(code, signal);
+      linger();
+    });
   });
   return { result, stop: () => stop() };
 }
