@@ -120,3 +120,22 @@ export const getSettings = () => call<Settings>(`${V1}/settings`);
 export const saveSettings = (changes: unknown) => call<unknown>(`${V1}/settings`, { method: 'POST', body: changes });
 export const searchModels = () =>
   call<Page<{ name: string; provider?: string | null }>>(`${V1}/config/models/search?limit=100`);
+
+export interface StartChange {
+  task: StartTask;
+  progress: SandboxProgress | null;
+}
+
+/** Follows a start by WebSocket; answers how to stop. `onClose` is not called after that. */
+export function openStart(id: string, handlers: { onChange(change: StartChange): void; onClose(): void }): () => void {
+  const socket = new WebSocket(
+    `${location.origin.replace(/^http/, 'ws')}${V1}/app-conversations/start-tasks/${enc(id)}/live`,
+  );
+  socket.onmessage = ({ data }) => handlers.onChange(JSON.parse(String(data)) as StartChange);
+  socket.onclose = () => handlers.onClose();
+  return () => {
+    socket.onclose = null;
+    socket.onmessage = null;
+    socket.close();
+  };
+}

@@ -1,6 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState, type FormEvent } from 'react';
 import { saveSettings, searchModels, type Settings } from '../api/platform';
+import { Field } from '../parts/Field';
 import { Problem } from '../parts/Problem';
 import { LINE_RUNNER, readSettings } from '../parts/settings';
 import { useTitle } from '../parts/useTitle';
@@ -49,14 +50,14 @@ function ModelForm({ settings }: { settings: Settings | null }) {
   const keyless = model.trim() === LINE_RUNNER;
   return (
     <form className="settings" onSubmit={submit}>
-      <label>
-        Model
-        <input value={model} onChange={(event) => setModel(event.target.value)} list="models" required />
-        <span className="hint">
-          provider/name, for example anthropic/claude-sonnet-4-6 or openai/gpt-5.5. {LINE_RUNNER} needs no key: it runs
-          the lines that you write as shell commands and claims no intelligence.
-        </span>
-      </label>
+      <Field
+        label="Model"
+        hint={`provider/name, for example anthropic/claude-sonnet-4-6 or openai/gpt-5.5. ${LINE_RUNNER} needs no key: it runs the lines that you write as shell commands and claims no intelligence.`}
+      >
+        {(field) => (
+          <input {...field} value={model} onChange={(event) => setModel(event.target.value)} list="models" required />
+        )}
+      </Field>
       <datalist id="models">
         <option value={LINE_RUNNER} />
         {models.data?.items.map((item) => (
@@ -66,29 +67,33 @@ function ModelForm({ settings }: { settings: Settings | null }) {
           />
         ))}
       </datalist>
-      <label>
-        Base URL <span className="hint">(optional; for a proxy or a local model)</span>
-        <input
-          type="url"
-          value={baseUrl}
-          onChange={(event) => setBaseUrl(event.target.value)}
-          disabled={keyless}
-          placeholder="https://…/v1"
-        />
-      </label>
-      <label>
-        API key{' '}
-        <span className="hint">
-          {settings?.llm_api_key_set === true ? '(one is stored; leave empty to keep it)' : ''}
-        </span>
-        <input
-          type="password"
-          autoComplete="off"
-          value={apiKey}
-          onChange={(event) => setApiKey(event.target.value)}
-          disabled={keyless}
-        />
-      </label>
+      <Field label="Base URL" hint="Optional; for a proxy or a local model.">
+        {(field) => (
+          <input
+            {...field}
+            type="url"
+            value={baseUrl}
+            onChange={(event) => setBaseUrl(event.target.value)}
+            disabled={keyless}
+            placeholder="https://…/v1"
+          />
+        )}
+      </Field>
+      <Field
+        label="API key"
+        hint={settings?.llm_api_key_set === true ? 'One is stored; leave this empty to keep it.' : 'Stored encrypted.'}
+      >
+        {(field) => (
+          <input
+            {...field}
+            type="password"
+            autoComplete="off"
+            value={apiKey}
+            onChange={(event) => setApiKey(event.target.value)}
+            disabled={keyless}
+          />
+        )}
+      </Field>
       <label className="check">
         <input type="checkbox" checked={confirmation} onChange={(event) => setConfirmation(event.target.checked)} />
         Ask me before each action

@@ -1,32 +1,17 @@
-import { useQuery } from '@tanstack/react-query';
 import { useEffect } from 'react';
 import { Link, useLocation } from 'wouter';
-import { getProgress, getStartTask } from '../api/platform';
 import { Problem } from '../parts/Problem';
 import { Steps } from '../parts/Steps';
 import { startSteps } from '../parts/startSteps';
 import { useTitle } from '../parts/useTitle';
-
-const POLL_MS = 300;
+import { useStart } from './useStart';
 
 /** The way of a new conversation from the request to the first event, step by step. */
 export function StartPage({ taskId }: { taskId: string }) {
   const [, navigate] = useLocation();
   useTitle('Starting');
-  const task = useQuery({
-    queryKey: ['start-task', taskId],
-    queryFn: () => getStartTask(taskId),
-    refetchInterval: ({ state }) =>
-      state.data?.status === 'READY' || state.data?.status === 'ERROR' ? false : POLL_MS,
-  });
-  const sandboxId = task.data?.sandbox_id ?? undefined;
+  const { task, progress } = useStart(taskId);
   const status = task.data?.status;
-  const progress = useQuery({
-    queryKey: ['progress', sandboxId],
-    queryFn: () => getProgress(sandboxId ?? ''),
-    enabled: sandboxId !== undefined,
-    refetchInterval: status === 'READY' || status === 'ERROR' ? false : POLL_MS,
-  });
   const conversationId = status === 'READY' ? task.data?.app_conversation_id : undefined;
   useEffect(() => {
     if (conversationId != null) navigate(`/conversations/${conversationId}`, { replace: true });
@@ -43,7 +28,7 @@ export function StartPage({ taskId }: { taskId: string }) {
     <div className="page">
       <h1>Starting your sandbox</h1>
       <Problem error={task.error} />
-      <Steps steps={startSteps(task.data ?? undefined, progress.data)} />
+      <Steps steps={startSteps(task.data ?? undefined, progress)} />
       {status === 'ERROR' ? (
         <p className="problem" role="alert">
           {task.data?.detail ?? 'The start failed.'} <Link href="/">Try again</Link>
