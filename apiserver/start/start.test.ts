@@ -1,0 +1,122 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { quote } from '../agent/bash.js';
+import { applyChange, emptySettings, MASK } from '../settings/model.js';
+import { conversationPayload } from './payload.js';
+import {
+  cloneUrlOf,
+  foundIn,
+  HOOK_COMMAND,
+  prepareCommand,
+  SETUP_COMMAND,
+  workingDirOf,
+  WORKSPACE,
+} from './repository.js';
+import { echoOf, startRequest } from './request.js';
+
+const gateway = { form: 'host', protocol: 'http', domain: 'sandbox.localhost:3001' } as const;
+
+t.test('what the agent server is told', async (t) => {
+  const request = startRequest.parse({
+    initial_message: { content: [{ type: 'text', text: 'x' }] },
+    secrets: { A: 'b' },
+  });
+  t.same(echoOf(request).secrets, { A: MASK });
+  const base = {
+    conversationId: 'a'.repeat(32),
+    workingDir: '/w',
+    ownerId: 'local',
+    request,
+    settings: emptySettings(),
+    secrets: { A: { value: 'b' } },
+    slot: 's',
+    gateway,
+  };
+  const payload = conversationPayload(base) as { agent: { llm: object; condenser: unknown }; conversation_id: string };
+  t.match(payload, {
+    conversation_id: 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa',
+    agent: {
+      llm: { model: 'builtin/line-runner', usage_id: 'agent' },
+      agent_context: { load_project_skills: true },
+      condenser: null,
+    },
+    confirmation_policy: { kind: 'NeverConfirm' },
+    secrets: { A: { kind: 'StaticSecret', value: 'b' } },
+    autotitle: true,
+  });
+  t.notOk(Object.values(payload.agent.llm).includes(null), 'what is not set is not said');
+  const own = applyChange(emptySettings(), {
+    agent_settings_diff: { llm: { model: 'a/b' } },
+    conversation_settings_diff: { confirmation_mode: true },
+  });
+  t.match(conversationPayload({ ...base, settings: own, request: { ...request, llm_model: 'c/d', title: 'T' } }), {
+    agent: { llm: { model: 'c/d' }, condenser: { kind: 'LLMSummarizingCondenser', llm: { usage_id: 'condenser' } } },
+    confirmation_policy: { kind: 'AlwaysConfirm' },
+    autotitle: false,
+  });
+  for (const wrong of [
+    { selected_repository: '../x' },
+    { selected_repository: '-u/x y' },
+    { selected_branch: '--upload-pack=x' },
+    { secrets: { 'a b': 'x' } },
+    { trigger: 'me' },
+  ])
+    t.notOk(startRequest.safeParse(wrong).success, JSON.stringify(wrong));
+});
+
+t.test('the preparation of a workspace, run by a real shell', async (t) => {
+  const root = t.testdir();
+  const run = (command: string, cwd = root) =>
+    execFileSync('sh', ['-c', command], {
+      cwd,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: process.env.PATH, HOME: root },
+    }).toString();
+  const origin = join(root, 'origin');
+  mkdirSync(join(origin, '.openhands'), { recursive: true });
+  writeFileSync(join(origin, '.openhands', 'setup.sh'), 'echo once >> ../set-up.log\n');
+  writeFileSync(join(origin, '.openhands', 'pre-commit.sh'), '#!/bin/sh\n');
+  run(`git init -q -b main && git add . && git -c user.name=a -c user.email=b commit -qm first`, origin);
+
+  const plain = {
+    dir: `${WORKSPACE}/project/one`,
+    cloneUrl: null,
+    token: null,
+    branch: null,
+    fullClone: false,
+    userName: "O'Neill",
+    userEmail: null,
+  };
+  run(prepareCommand(plain));
+  run(prepareCommand(plain));
+  t.equal(run('git config user.name', join(root, 'project/one')).trim(), "O'Neill");
+  const clone = {
+    ...plain,
+    dir: `${WORKSPACE}/project/two/r`,
+    cloneUrl: `file://${origin}`,
+    branch: 'main',
+    token: 'hush',
+  };
+  mkdirSync(join(root, 'project/two/r'), { recursive: true });
+  writeFileSync(join(root, 'project/two/r/half'), 'of an attempt that died');
+  const found = foundIn(run(prepareCommand(clone)));
+  const cloned = join(root, 'project/two/r');
+  t.same(found, { setup: true, hook: true });
+  t.notOk(existsSync(join(cloned, 'half')));
+  writeFileSync(join(cloned, 'work'), 'of the agent');
+  run(prepareCommand(clone));
+  t.ok(existsSync(join(cloned, 'work')), 'a second time keeps what is there');
+  t.notMatch(readFileSync(join(cloned, '.git/config'), 'utf8'), 'hush', 'the token is not written down');
+  run(SETUP_COMMAND, cloned);
+  run(SETUP_COMMAND, cloned);
+  t.equal(readFileSync(join(root, 'project/two/set-up.log'), 'utf8'), 'once\n');
+  run(HOOK_COMMAND, cloned);
+  t.ok(existsSync(join(cloned, '.git/hooks/pre-commit')));
+  t.throws(() => run(prepareCommand({ ...clone, dir: `${WORKSPACE}/project/three`, branch: 'none' })));
+  t.equal(workingDirOf('c', 'group/sub/name'), '/workspace/project/c/name');
+  t.equal(cloneUrlOf('a/b', 'gitlab', null), 'https://gitlab.com/a/b.git');
+  t.equal(cloneUrlOf('a/b', null, 'git.example:8443'), 'https://git.example:8443/a/b.git');
+  t.equal(run(`printf %s ${quote(`a'b $(x) "`)}`), `a'b $(x) "`);
+});
