@@ -58,7 +58,9 @@ export const queryFlag = z
 /** ISO 8601 with or without zone; without means UTC. */
 export const moment = text
   .refine((value) => !Number.isNaN(Date.parse(value)), 'Input should be a valid datetime')
-  .transform((value) => new Date(/([zZ]|[+-]\d\d:?\d\d)$/.test(value) || !value.includes('T') ? value : `${value}Z`));
+  .transform((value) => new Date(/([zZ]|[+-]\d\d:?\d\d)$/.test(value) || !value.includes('T') ? value : `${value}Z`))
+  // Years that the database's timestamps and their text form both have.
+  .refine((value) => value.getUTCFullYear() >= 1 && value.getUTCFullYear() <= 9999, 'Input should be a valid datetime');
 
 const HEX = /^[0-9a-f]{32}$/;
 const UUID = /^([0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$/i;

@@ -11,10 +11,17 @@ import { eventTime } from '../http/times.js';
 import { defaultTitle } from '../start/title.js';
 import { metricsOf } from './metrics.js';
 
+/** What becomes a column of its own: PostgreSQL's text cannot hold a null character. */
+const column = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .refine((value) => !value.includes('\0'), 'Null characters are not allowed');
+
 /** The fields that every event has; the rest is kept as it came. */
 export const eventSchema = z.looseObject({
-  id: z.string().min(1).max(200),
-  kind: z.string().min(1).max(200),
+  id: column(200).min(1),
+  kind: column(200).min(1),
   timestamp: z
     .string()
     .max(64)
@@ -37,10 +44,10 @@ export const EXECUTION_STATUSES = [
 export const infoSchema = z.looseObject({
   id: z.string().max(64),
   execution_status: z.enum(EXECUTION_STATUSES).nullish().catch(null),
-  title: z.string().max(1000).nullish().catch(null),
+  title: column(1000).nullish().catch(null),
   stats: z.unknown().optional(),
   workspace: z
-    .object({ working_dir: z.string().max(4000) })
+    .object({ working_dir: column(4000) })
     .nullish()
     .catch(null),
 });
@@ -55,6 +62,8 @@ export interface Ingest {
   find(sandbox: Sandbox, conversationId: string): Promise<Conversation | undefined>;
 }
 
+/** Conversations that one sandbox may tell of: what runs in it must not fill its user's list without end. */
+const MAX_CONVERSATIONS = 100;
 /** Rows of one INSERT; keeps the statement's parameters far below PostgreSQL's 65535. */
 const CHUNK = 500;
 
@@ -94,7 +103,8 @@ export function createIngest({ prisma, clock }: { prisma: PrismaClient; clock: C
       const change = changeOf(conversation ?? { id, title: defaultTitle(id) }, info);
       if (conversation !== undefined)
         await prisma.conversation.updateMany({ where: { id }, data: { ...change, updatedAt: now() } });
-      else await prisma.conversation.createMany({ skipDuplicates: true, data: [foundRow(sandbox, id, info, change)] });
+      else if ((await prisma.conversation.count({ where: { sandboxId: sandbox.metadata.name } })) < MAX_CONVERSATIONS)
+        await prisma.conversation.createMany({ skipDuplicates: true, data: [foundRow(sandbox, id, info, change)] });
     },
   };
 }

@@ -199,6 +199,9 @@ t.test('the guard and malformed requests', async (t) => {
     status: 401,
   });
   t.match(await rig.call('GET', `${V1}/git/branches/search`), { status: 422 });
+  for (const time of ['-000001-01-01T00:00:00Z', '%2B275760-09-13T00:00:00Z', '0000-01-01'])
+    for (const list of ['search', 'count', 'start-tasks/search', 'start-tasks/count'])
+      t.match(await rig.call('GET', `${V1}/app-conversations/${list}?created_at__gte=${time}`), { status: 422 }, time);
 });
 
 t.test('files of the UI', async (t) => {

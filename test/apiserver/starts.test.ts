@@ -281,9 +281,10 @@ t.test('events: once each, in order, only of the own sandbox', async (t) => {
   t.equal((await post([event('c', 3)], 'wrong')).status, 401);
   t.equal((await post([event('c', 3)], other.agent.key)).status, 200, 'a stranger is told nothing');
   t.equal((await history()).items.length, 2, 'and changes nothing');
-  t.equal((await post([{ kind: 'X' }])).status, 422);
-  const info = { id: conversationDashed(id), execution_status: 'finished', title: 'By the agent' };
-  await rig.call('POST', `${V1}/webhooks/conversations`, info, { 'x-session-api-key': agent.key });
+  for (const wrong of [{ kind: 'X' }, event('\0', 4), event('d', 4, { kind: '\0' })]) t.equal((await post([wrong])).status, 422); // prettier-ignore
+  const tell = (found: object) =>
+    rig.call('POST', `${V1}/webhooks/conversations`, { id: newId(), ...found }, { 'x-session-api-key': agent.key });
+  await tell({ id: conversationDashed(id), execution_status: 'finished', title: 'By the agent' });
   agent.status = 'running';
   t.match(
     await until('the live state', async () => {
@@ -294,6 +295,11 @@ t.test('events: once each, in order, only of the own sandbox', async (t) => {
     'the agent itself knows best what it does',
   );
 
+  const { tags: _, metrics: __, ...row } = await db.prisma.conversation.findUniqueOrThrow({ where: { id } });
+  await db.prisma.conversation.createMany({ data: Array.from({ length: 97 }, () => ({ ...row, id: newId() })) });
+  for (const found of [{ title: '\0', workspace: { working_dir: '/\0' } }, {}, {}]) await tell(found);
+  t.equal(await db.prisma.conversation.count({ where: { sandboxId } }), 100, 'a sandbox cannot fill the list');
+  await db.prisma.conversation.deleteMany({ where: { sandboxId, id: { not: id } } });
   // A pod that died with events in its buffer: they are fetched when it is back.
   agent.events.set(conversationDashed(id), [event('a', 1), event('b', 2), event('lost', 3)]);
   await hand.status(sandboxId, { conditions: [condition('Ready', 'pod lost')] });
