@@ -111,6 +111,27 @@ t.test('heads: what a pod gets to see', async (t) => {
   t.match(app, /\r\nX-API-Key: platform\r\nX-Session-API-Key: theirs\r\n/);
   t.match(app, /\r\nX-Forwarded-Prefix: \/x\r\nX-Forwarded-For: 1\.1\.1\.1, 9\.9\.9\.9\r\n/);
   t.notMatch(app, /sk-oh-platform|6\.6\.6\.6|evil/);
+  const keys: [string, string, string, string][] = [
+    // field, value, what the agent port and what an app's port gets
+    ['X-Session-API-Key', 'current', 'current', ''],
+    ['X-Session-API-Key', 'theirs', 'theirs', 'theirs'],
+    ['Authorization', 'Bearer current', 'Bearer current', ''],
+    ['Authorization', 'Bearer theirs', '', 'Bearer theirs'],
+    ['X-API-Key', 'sk-oh-platform', '', ''],
+  ];
+  for (const [name, value, onAgent, onApp] of keys)
+    for (const [isPlatformPort, expected] of [
+      [true, onAgent],
+      [false, onApp],
+    ] as const) {
+      // prettier-ignore
+      const text = headForPod(requestTo(hostOf(A), '/', { [name]: value }), { ...out, injectKey: undefined, isPlatformPort });
+      t.equal(
+        new RegExp(`\r\n${name}: (.*)\r\n`).exec(text)?.[1] ?? '',
+        expected,
+        `${name}: ${value} ${isPlatformPort}`,
+      );
+    }
   const basic = requestTo(hostOf(A), '/', { Authorization: 'Basic abc' });
   t.match(headForPod(basic, { ...out, isPlatformPort: false }), 'Authorization: Basic abc');
   t.notMatch(headForPod(basic, out), 'Authorization');

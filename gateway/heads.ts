@@ -66,9 +66,9 @@ function lineForPod(field: Field, head: RequestHead, out: Outgoing): string {
       return mayHaveAuthorization(head, out) ? `${field.line}\r\n` : '';
     case 'x-api-key':
     case 'x-access-token':
-      return out.isPlatformPort ? '' : `${field.line}\r\n`;
+      return out.isPlatformPort || PLATFORM_KEY.test(field.value) ? '' : `${field.line}\r\n`;
     case 'x-session-api-key':
-      return out.injectKey === undefined ? `${field.line}\r\n` : '';
+      return isOwnKey(field.value, out) ? '' : `${field.line}\r\n`;
     default:
       return `${field.line}\r\n`;
   }
@@ -80,9 +80,13 @@ const PLATFORM_KEY = /^sk-(?:oh|sandlot)-/;
 /** An app's own Authorization goes through; the platform's never reaches a pod. */
 function mayHaveAuthorization(head: RequestHead, out: Outgoing): boolean {
   const bearer = bearerOf(head);
-  if (bearer === out.key) return true;
+  if (bearer === out.key) return out.isPlatformPort;
   return !out.isPlatformPort && (bearer === undefined || !PLATFORM_KEY.test(bearer));
 }
+
+/** The key opens the whole sandbox: an app on a port of its own gets only keys that mean something to itself. */
+const isOwnKey = (value: string, out: Outgoing) =>
+  out.injectKey !== undefined || (!out.isPlatformPort && value === out.key);
 
 export interface Incoming {
   /** Path prefix to put back; '' in host form. */
