@@ -120,6 +120,21 @@ t.test('workspace files: with the cookie, inside the workspace only', async (t) 
   t.match(await browser('/'), { status: 200, body: '<p>hi\n' });
   t.match(await browser('/index.html'), { status: 200, body: '<p>hi\n' });
   t.equal((await browser('/none')).status, 404);
+  for (const value of ['%', '%ff', 'wrong'])
+    t.equal(
+      (
+        await caller(url, null)('GET', `/api/conversations/${id}/workspace/`, undefined, {
+          cookie: `oh_workspace_session_key=${value}`,
+        })
+      ).status,
+      401,
+      value,
+    );
+  for (const path of ['%00', '/tmp/%00', 'a/'.repeat(3000)])
+    for (const route of ['changes', 'commits', 'diff', 'commits/abcdef/changes'])
+      t.ok((await call('GET', `/api/git/${route}?path=${path}`)).status < 500, `${route} ${path.slice(0, 10)}`);
+  for (const query of ['__proto__=1', 'constructor=1&constructor=2', 'toString=a'])
+    t.equal((await call('GET', `/api/conversations/search?${query}`)).status, 200, query);
   t.match(await browser('/out'), { status: 400, body: { detail: 'Path is outside the workspace' } });
   t.match(await browser('/..%2f..%2f..%2fetc/passwd'), {
     status: 400,

@@ -53,7 +53,8 @@ export async function createApp(options: { log: Logger }): Promise<{ app: Fastif
 }
 
 function parseQuery(text: string): Record<string, string | string[]> {
-  const query: Record<string, string | string[]> = {};
+  // Without a prototype, a parameter that is called `constructor` is one like any other.
+  const query = Object.create(null) as Record<string, string | string[]>;
   for (const [name, value] of new URLSearchParams(text)) {
     const before = query[name];
     query[name] = before === undefined ? value : [...(Array.isArray(before) ? before : [before]), value];

@@ -53,5 +53,14 @@ export function requireKeyOrCookie(context: Context, headers: IncomingHttpHeader
     .find((part) => part.startsWith(`${WORKSPACE_COOKIE}=`))
     ?.slice(WORKSPACE_COOKIE.length + 1);
   if (keyIsGood(keys, headerOf(headers, 'x-session-api-key'))) return;
-  if (cookie === undefined || !keyIsGood(keys, decodeURIComponent(cookie))) throw new HttpError(401);
+  if (cookie === undefined || !keyIsGood(keys, decoded(cookie))) throw new HttpError(401);
+}
+
+/** What a cookie says; undefined for a malformed one. */
+function decoded(cookie: string): string | undefined {
+  try {
+    return decodeURIComponent(cookie);
+  } catch {
+    return undefined;
+  }
 }
