@@ -15,11 +15,15 @@ const MAX_PROCESSES = 2000;
 
 /**
  * Listening TCP ports of this pod, lowest first, without the server's own and VS Code's. Where several pods share a
- * machine's socket table, only sockets of this server's descendants count. Empty where there is no /proc.
+ * machine's socket table, only sockets of this server's descendants count. A list of files is no app yet. Empty where
+ * there is no /proc.
  */
 export async function listApps(config: ServerConfig, titles: Titles): Promise<ListeningApp[]> {
   const apps = await findApps(config);
-  return Promise.all(apps.map(async (app) => ({ ...app, title: await titles.of(app) })));
+  const pages = await Promise.all(apps.map((app) => titles.of(app)));
+  return apps.flatMap((app, at) =>
+    pages[at]?.isListing === true ? [] : [{ ...app, title: pages[at]?.title ?? null }],
+  );
 }
 
 type FoundApp = Omit<ListeningApp, 'title'>;

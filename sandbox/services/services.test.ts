@@ -21,7 +21,7 @@ import { runShell } from './process.js';
 import { rangeOf } from './range.js';
 import { merge, MASK } from './settings-form.js';
 import { parseSkill, projectSkills } from './skills.js';
-import { createTitles, titleOf } from './titles.js';
+import { createTitles, frontPageOf, titleOf } from './titles.js';
 import { createZip } from './zip.js';
 
 t.test('/workspace stands for the root', async (t) => {
@@ -235,6 +235,11 @@ t.test('listening apps: the tables of /proc, and only our own processes', async 
 t.test('small things', async (t) => {
   t.equal(titleOf('<html><title>\n My  app </title>'), 'My app');
   t.equal(titleOf('<title></title>'), null);
+  t.equal(titleOf('<title lang="en">Tom &amp; Jerry &lt;b&gt;\u202e</title>'), 'Tom & Jerry <b>');
+  t.equal(titleOf(`${' '.repeat(70_000)}<title>too late</title>`), null);
+  for (const listing of ['Directory listing for /', 'Index of /', 'listing directory /', 'Files within site/'])
+    t.match(frontPageOf(`<head><title>${listing}</title>`), { isListing: true }, listing);
+  t.match(frontPageOf('<title>Index of happiness</title>'), { isListing: false, title: 'Index of happiness' });
   t.same(rangeOf('bytes=1-3', 10), { start: 1, end: 3 });
   t.same(rangeOf('bytes=-3', 10), { start: 7, end: 9 });
   t.same(rangeOf('bytes=5-', 10), { start: 5, end: 9 });

@@ -88,7 +88,8 @@ async function launch(binary: VscodeBinary, { data, env }: ProgramOptions): Prom
   const [file = '', ...first] = binary.command;
   const child = spawn(file, [...first, ...binary.args({ socket, data: data() })], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...cleanEnvironment(env()), XDG_RUNTIME_DIR: folder },
+    // Prompts show the end of the folder: where pods are processes it lies deep.
+    env: { PROMPT_DIRTRIM: '2', ...cleanEnvironment(env()), XDG_RUNTIME_DIR: folder },
   });
   const started: Running = { child, folder, socket, said: '' };
   const keep = (bytes: Buffer) => (started.said = (started.said + bytes.toString()).slice(-KEPT_OUTPUT));

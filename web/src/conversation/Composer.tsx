@@ -16,8 +16,11 @@ interface ComposerProps {
 export function Composer({ conversation, agent, live }: ComposerProps) {
   const [text, setText] = useState('');
   const send = useMutation({
-    mutationFn: (message: string) =>
-      agent === undefined ? queueMessage(conversation.id, message) : sendByHttp(agent, message),
+    mutationFn: async (message: string) => {
+      if (agent !== undefined) await sendByHttp(agent, message);
+      else await queueMessage(conversation.id, message);
+      return { kept: agent === undefined };
+    },
     // What was typed meanwhile stays.
     onSuccess: (_answer, message) => setText((now) => (now === message ? '' : now)),
   });
@@ -26,7 +29,7 @@ export function Composer({ conversation, agent, live }: ComposerProps) {
   };
   const state =
     agent === undefined
-      ? send.isSuccess && text === ''
+      ? send.data?.kept === true && text === ''
         ? 'Kept; it is delivered when the sandbox runs again.'
         : 'The sandbox does not run. A message is kept until it does.'
       : live.stream === 'open'

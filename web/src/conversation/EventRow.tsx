@@ -1,5 +1,6 @@
 import { memo } from 'react';
 import Markdown from 'react-markdown';
+import { Link } from 'wouter';
 import { actionLine, errorLine, noticeLine, rowOf, textOf, type AgentEvent } from '../api/events';
 
 /** Longer output is cut in the chat; the Events tab has the whole. */
@@ -21,7 +22,17 @@ export const EventRow = memo(function EventRow({ event }: { event: AgentEvent })
     case 'observation':
       return <Observation event={event} />;
     case 'error':
-      return <div className="row error">{errorLine(event)}</div>;
+      return (
+        <div className="row error">
+          {errorLine(event)}
+          {event.code?.includes('Authentication') === true ? (
+            <>
+              {' '}
+              <Link href="/settings">Settings</Link> are used by conversations that are started after they were saved.
+            </>
+          ) : null}
+        </div>
+      );
     case 'notice':
       return <div className="row notice">{noticeLine(event)}</div>;
     default:
