@@ -1,7 +1,8 @@
 /**
  * Sends the events of one conversation to one webhook, in order and without loss: what is still to send is a place in the
  * conversation's log, not a queue in memory. The place is kept on disk, so a restart goes on where the receiver stands
- * (and may send its last batch again: receivers go by event id).
+ * (and may send its last batch again: receivers go by event id). An event that the receiver refuses for what it is (see
+ * sender.ts) is left out, since everything after it would wait for ever.
  */
 import type { AgentEvent } from '../../contracts/agent/events.js';
 import type { WebhookSpec } from '../config.js';
@@ -26,12 +27,16 @@ export interface FeedOptions {
   from: number;
   /** The receiver has everything before this sequence number. */
   onSent: (next: number) => Promise<void>;
+  /** The receiver will never take this event. */
+  onRefused: (seq: number) => void;
 }
 
 export function createFeed(options: FeedOptions): Feed {
   const { spec, events } = options;
   const stopping = new AbortController();
   let next = Math.min(options.from, events.index.size);
+  /** Events of one batch; fewer while one that is refused is looked for. */
+  let most = spec.event_buffer_size;
   let timer: NodeJS.Timeout | undefined;
   let sending: Promise<void> | undefined;
 
@@ -56,8 +61,15 @@ export function createFeed(options: FeedOptions): Feed {
       arm();
     })());
   const sendBatch = async (): Promise<boolean> => {
-    const { body, count } = await batchOf(options, next);
-    if (!(await options.sender.post(options.path, body, stopping.signal))) return false;
+    const { body, count } = await batchOf(options, next, most);
+    const delivery = await options.sender.post(options.path, body, stopping.signal);
+    if (delivery === 'failed') return false;
+    if (delivery === 'refused' && count > 1) {
+      most = Math.ceil(count / 2);
+      return true;
+    }
+    if (delivery === 'refused') options.onRefused(next);
+    most = spec.event_buffer_size;
     next += count;
     await options.onSent(next);
     return true;
@@ -83,10 +95,10 @@ export function createFeed(options: FeedOptions): Feed {
   };
 }
 
-/** The next batch: at most `event_buffer_size` events and, unless one alone is larger, `max_batch_bytes`. */
-async function batchOf(options: FeedOptions, from: number): Promise<{ body: string; count: number }> {
+/** The next batch: at most `most` events and, unless one alone is larger, `max_batch_bytes`. */
+async function batchOf(options: FeedOptions, from: number, most: number): Promise<{ body: string; count: number }> {
   const { spec, events } = options;
-  const to = Math.min(events.index.size, from + spec.event_buffer_size);
+  const to = Math.min(events.index.size, from + most);
   const texts = await events.read(Array.from({ length: to - from }, (_, at) => from + at));
   const parts: string[] = [];
   let bytes = 2;

@@ -2,9 +2,12 @@
 import type { WebhookSpec } from '../config.js';
 import type { Clock } from '../seam.js';
 
+/** `refused`: the receiver will never take this body. `failed`: not taken within `1 + num_retries` attempts. */
+export type Delivery = 'taken' | 'refused' | 'failed';
+
 export interface Sender {
-  /** True when the receiver took it within `1 + num_retries` attempts. Never throws. */
-  post(path: string, body: string, signal?: AbortSignal): Promise<boolean>;
+  /** Never throws. */
+  post(path: string, body: string, signal?: AbortSignal): Promise<Delivery>;
 }
 
 export interface SenderOptions {
@@ -16,11 +19,13 @@ export interface SenderOptions {
 }
 
 const TIMEOUT_MS = 30_000;
+/** Answers about the body itself: malformed, too large, invalid. Another attempt would get them again. */
+const REFUSALS = new Set([400, 413, 422]);
 
 export function createSender(options: SenderOptions): Sender {
   const { spec, clock } = options;
   const request = options.request ?? fetch;
-  const attempt = async (path: string, body: string): Promise<string | undefined> => {
+  const attempt = async (path: string, body: string): Promise<{ delivery: Delivery; why: string }> => {
     const key = options.sessionKey();
     try {
       const response = await request(`${spec.base_url}${path}`, {
@@ -35,22 +40,23 @@ export function createSender(options: SenderOptions): Sender {
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
       await response.body?.cancel();
-      return response.ok ? undefined : `answered ${response.status}`;
+      const delivery = response.ok ? 'taken' : REFUSALS.has(response.status) ? 'refused' : 'failed';
+      return { delivery, why: `answered ${response.status}` };
     } catch (error) {
-      return error instanceof Error ? error.name : 'failed';
+      return { delivery: 'failed', why: error instanceof Error ? error.name : 'failed' };
     }
   };
   return {
     async post(path, body, signal) {
       for (let tries = 0; ; tries++) {
-        const failure = await attempt(path, body);
-        if (failure === undefined) return true;
-        options.onFailure?.(failure);
-        if (tries >= spec.num_retries || signal?.aborted === true) return false;
+        const { delivery, why } = await attempt(path, body);
+        if (delivery === 'taken') return delivery;
+        options.onFailure?.(why);
+        if (delivery === 'refused' || tries >= spec.num_retries || signal?.aborted === true) return delivery;
         try {
           await clock.sleep(spec.retry_delay * 1000, signal);
         } catch {
-          return false;
+          return delivery;
         }
       }
     },

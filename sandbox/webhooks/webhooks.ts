@@ -52,6 +52,11 @@ export function createWebhooks(options: WebhookOptions): Webhooks {
           path: `/events/${hexOf(conversation.id)}`,
           events: conversation.events,
           from: places[spec.base_url] ?? 0,
+          onRefused: (seq) =>
+            log.error(
+              { conversation_id: conversation.id, seq, host: hostOf(spec.base_url) },
+              'a webhook refuses an event: left out',
+            ),
           onSent: async (next) => {
             places[spec.base_url] = next;
             await writeFileAtomic(join(conversation.dataDir, PLACES), JSON.stringify(places), { durable: false }).catch(
