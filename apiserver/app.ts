@@ -1,4 +1,5 @@
 /** The HTTP application, without a port: `listen.ts` gives it one, tests call `inject`. One plugin per resource. */
+import websocket from '@fastify/websocket';
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import type { Deps } from './deps.js';
 import { answerErrors } from './http/answer.js';
@@ -12,6 +13,7 @@ import { downloadRoutes } from './routes/download.js';
 import { eventRoutes } from './routes/events.js';
 import { gitRoutes } from './routes/git.js';
 import { insideRoutes } from './routes/inside.js';
+import { liveRoutes } from './routes/live.js';
 import { messageRoutes } from './routes/messages.js';
 import { probeRoutes } from './routes/probes.js';
 import { profileRoutes } from './routes/profiles.js';
@@ -37,6 +39,7 @@ const USER_ROUTES: Plugin[] = [
   eventRoutes,
   gitRoutes,
   insideRoutes,
+  liveRoutes,
   messageRoutes,
   profileRoutes,
   sandboxRoutes,
@@ -50,6 +53,8 @@ const USER_ROUTES: Plugin[] = [
 /** For sandboxes with their session key. */
 const SANDBOX_ROUTES: Plugin[] = [webhookRoutes, sandboxSecretRoutes];
 
+/** Largest frame of a client: ours have nothing to say. */
+const FRAME_LIMIT = 1024;
 /** Largest body of a user's request; webhooks have their own bound. */
 const BODY_LIMIT = 10 * 1024 * 1024;
 
@@ -66,6 +71,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   jsonBodies(app);
   countRequests(app, deps.registry);
   guardLocalUser(app);
+  await app.register(websocket, { options: { maxPayload: FRAME_LIMIT } });
   probeRoutes(app, deps);
   webClientRoutes(app, deps);
   await app.register(

@@ -34,8 +34,10 @@ export function refusal({
 
 export function guardLocalUser(app: FastifyInstance): void {
   app.addHook('onRequest', (request, _reply, done) => {
-    const { host, origin, 'sec-fetch-site': fetchSite } = request.headers;
-    const code = refusal({ method: request.method, host, origin, fetchSite: fetchSite as string | undefined });
+    const { host, origin, upgrade, 'sec-fetch-site': fetchSite } = request.headers;
+    // A WebSocket is opened by GET, and browsers open it for any site.
+    const method = upgrade === undefined ? request.method : 'UPGRADE';
+    const code = refusal({ method, host, origin, fetchSite: fetchSite as string | undefined });
     done(code === undefined ? undefined : new ApiError(code));
   });
 }

@@ -44,11 +44,19 @@ const PAGE = 100;
 const MAX_PAGES = 200;
 const IDS_AT_ONCE = 1_000;
 
-const pageSchema = z.object({ items: z.array(eventSchema), next_page_id: z.string().max(500).nullish() });
+/** An event that cannot be stored must not keep those after it from being fetched. */
+const pageSchema = z.object({
+  items: z
+    .array(eventSchema.nullable().catch(null))
+    .transform((items) => items.filter((event) => event !== null)),
+  next_page_id: z.string().max(500).nullish(),
+});
 
 export function createCatchUp(options: CatchUpOptions): CatchUp {
   const { prisma, directory, agents, ingest, secret, clock, log, metrics } = options;
   const dirty = new Set<string>();
+  /** Sandboxes that became ready, whose conversations are still to be marked as dirty. */
+  const returned = new Set<string>();
   const reading = new Map<string, Promise<void>>();
   const stopping = new AbortController();
   let loop = Promise.resolve();
@@ -105,9 +113,12 @@ export function createCatchUp(options: CatchUpOptions): CatchUp {
     await running;
   };
 
-  const markSandbox = async (sandboxId: string): Promise<void> => {
-    const rows = await prisma.conversation.findMany({ where: { sandboxId }, select: { id: true }, take: IDS_AT_ONCE });
-    for (const { id } of rows) dirty.add(id);
+  const markReturned = async (): Promise<void> => {
+    for (const sandboxId of returned) {
+      const rows = await prisma.conversation.findMany({ where: { sandboxId }, select: { id: true }, take: IDS_AT_ONCE });
+      for (const { id } of rows) dirty.add(id);
+      returned.delete(sandboxId);
+    }
   };
 
   const readDirty = async (): Promise<void> => {
@@ -130,18 +141,16 @@ export function createCatchUp(options: CatchUpOptions): CatchUp {
     start() {
       const begin = async () => {
         await directory.synced;
-        for (const sandbox of directory.list()) if (isReady(sandbox)) await markSandbox(sandbox.metadata.name);
+        for (const sandbox of directory.list()) if (isReady(sandbox)) returned.add(sandbox.metadata.name);
         while (!stopping.signal.aborted) {
+          await markReturned().catch((error: unknown) => log.warn({ err: error }, 'cannot catch up now, trying again'));
           await readDirty();
           await clock.sleep(TICK_MS, stopping.signal).catch(() => undefined);
         }
       };
       unlisten = directory.listen((now, before) => {
         const becameReady = now !== undefined && isReady(now) && (before === undefined || !isReady(before));
-        if (becameReady)
-          markSandbox(now.metadata.name).catch((error: unknown) =>
-            log.warn({ err: error }, 'cannot mark conversations for catching up'),
-          );
+        if (becameReady) returned.add(now.metadata.name);
       });
       loop = begin().catch((error: unknown) => log.error({ err: error }, 'catching up has stopped'));
     },

@@ -10,7 +10,7 @@ import { sliceByOffset } from '../http/page.js';
 import { limit, pageId, parse, repeated } from '../http/validate.js';
 import type { User } from '../identity/identity.js';
 import { newSandboxId } from '../sandboxes/control.js';
-import { createdAt, exposedUrls, keyOf, statusOf } from '../sandboxes/status.js';
+import { createdAt, exposedUrls, keyOf, shownProgress, statusOf } from '../sandboxes/status.js';
 
 const searchQuery = z.object({ page_id: pageId, limit: limit() });
 const batchQuery = z.object({ id: repeated });
@@ -101,19 +101,7 @@ export function sandboxRoutes(app: FastifyInstance, deps: Deps): void {
     return { success: true };
   });
 
-  app.get<Path>('/sandboxes/:id/progress', ({ params, user }) => {
-    const { status } = own(user, params.id);
-    const conditions = (status?.conditions ?? []).map(
-      ({ type, status: holds, reason, message, lastTransitionTime }) => ({
-        type,
-        status: holds,
-        reason,
-        message,
-        lastTransitionTime,
-      }),
-    );
-    return { phase: status?.phase ?? 'Pending', conditions, pool: status?.pool ?? null };
-  });
+  app.get<Path>('/sandboxes/:id/progress', ({ params, user }) => shownProgress(own(user, params.id)));
 
   app.post<Path>('/sandboxes/:id/entry', ({ params, body, user }) => {
     const { port, path } = parse(entryBody, body ?? {}, 'body');

@@ -19,6 +19,24 @@ export function statusOf(sandbox: Sandbox | undefined): SandboxStatus {
   return isReady(sandbox) && slotOf(sandbox) !== undefined ? 'RUNNING' : 'STARTING';
 }
 
+export interface SandboxProgress {
+  phase: string;
+  conditions: { type: string; status: string; reason: string; message: string; lastTransitionTime: string }[];
+  pool: string | null;
+}
+
+/** How far a sandbox is, as the operator says it: what a person watches while it comes up. */
+export function shownProgress({ status }: Sandbox): SandboxProgress {
+  const conditions = (status?.conditions ?? []).map(({ type, status: holds, reason, message, lastTransitionTime }) => ({
+    type,
+    status: holds,
+    reason,
+    message,
+    lastTransitionTime,
+  }));
+  return { phase: status?.phase ?? 'Pending', conditions, pool: status?.pool ?? null };
+}
+
 export function slotOf(sandbox: Sandbox): string | undefined {
   return sandbox.status?.slot;
 }
