@@ -187,6 +187,26 @@ t.test('a person runs a conversation in the browser', { skip, timeout: LIMIT_MS 
     await page.getByText('The connection to the sandbox is lost').waitFor({ state: 'hidden' });
   });
 
+  await t.test('stop the agent, and let it go on', async () => {
+    await send(page, 'sleep 300; echo never-said');
+    await page.getByRole('button', { name: 'Stop agent' }).click();
+    await page.getByRole('button', { name: 'Continue' }).waitFor();
+    await page.getByText('Stopped', { exact: true }).first().waitFor();
+  });
+
+  await t.test('allow one action and reject the next', async (t) => {
+    await askBefore(page, true);
+    await page.getByRole('link', { name: 'Conversations' }).click();
+    await page.getByLabel('What should the agent do?').fill('echo one-$((1+1))\necho two-$((1+1))');
+    await page.keyboard.press('Enter');
+    await page.getByRole('button', { name: 'Allow' }).click();
+    await output(page, 'one-2').waitFor();
+    await page.getByRole('button', { name: 'Reject' }).click();
+    await chat(page).getByText('The user rejected it.').waitFor();
+    t.equal(await output(page, 'two-2').count(), 0);
+    await askBefore(page, false);
+  });
+
   const model = await startRefusingModel();
   t.teardown(() => model.close());
   await t.test('settings', async (t) => {
@@ -230,6 +250,13 @@ t.test('a person runs a conversation in the browser', { skip, timeout: LIMIT_MS 
 
   t.same(problems, [], 'no script of the page failed');
 });
+
+async function askBefore(page: Page, ask: boolean): Promise<void> {
+  await page.getByRole('link', { name: 'Settings' }).click();
+  await page.getByLabel('Ask me before each action').setChecked(ask);
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('Saved.').waitFor();
+}
 
 async function send(page: Page, text: string): Promise<void> {
   await page.getByLabel('Message to the agent').fill(text);

@@ -91,7 +91,7 @@ export function noticeLine(event: AgentEvent): string {
     case 'Condensation':
       return 'Earlier history was summarised for the model';
     case 'UserRejectObservation':
-      return `Rejected: ${event.rejection_reason ?? ''}`;
+      return event.rejection_reason ?? 'Rejected';
     default:
       return event.kind;
   }
