@@ -29,6 +29,8 @@ export interface NodeOptions {
   images: ImageMap;
   /** Search path of programs for pods. */
   path: string;
+  /** Further variables that every pod starts with. */
+  env?: Readonly<Record<string, string>>;
   name?: string;
   /** First wait of a crash loop, ms; default 10 s. */
   backoffMs?: number;
@@ -64,7 +66,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     addresses: platform() === 'linux' ? await ownAddresses(dataDir) : sharedAddress(),
     hostIP: '127.0.0.1',
     images: options.images,
-    baseEnv: { PATH: options.path, LANG: 'C.UTF-8' },
+    baseEnv: { PATH: options.path, LANG: 'C.UTF-8', ...options.env },
     book: createProcessBook(layout.processes),
     backoffMs: options.backoffMs ?? 10_000,
     event: (pod, event) => recorder.record(POD, pod, event),

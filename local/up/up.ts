@@ -79,6 +79,7 @@ export async function startUp(options: UpOptions, folder: DataFolder, env: NodeJ
       mark,
       images: { 'sandlot/sandbox': [process.execPath, join(packageRoot(), 'bin', 'sandlot.js'), 'agent-server'] },
       path: env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin',
+      env: machineEnvironment(env),
     }),
     createDefaults(client, { image, warm: WARM_PODS }),
   ]);
@@ -99,6 +100,18 @@ export async function startUp(options: UpOptions, folder: DataFolder, env: NodeJ
       await api.close();
     },
   };
+}
+
+/**
+ * What a process of this machine must know although it is a pod's: the way out through a proxy, and where things lie
+ * that all sandboxes share (an installation of VS Code), since HOME is the pod's own folder.
+ */
+function machineEnvironment(env: NodeJS.ProcessEnv): Record<string, string> {
+  const cache = env['SANDLOT_CACHE_DIR'] ?? (env['XDG_CACHE_HOME'] && join(env['XDG_CACHE_HOME'], 'sandlot'));
+  const proxies = Object.entries(env).filter((entry): entry is [string, string] =>
+    /^(?:https?|no)_proxy$/i.test(entry[0]),
+  );
+  return { ...Object.fromEntries(proxies), ...(cache ? { SANDLOT_CACHE_DIR: cache } : {}) };
 }
 
 interface ProgramContext {
