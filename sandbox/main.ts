@@ -16,6 +16,7 @@ The server inside a sandbox: runs the agent and speaks the OpenHands agent-serve
   OH_WEBHOOKS_0_BASE_URL, …    who is told about events
   OH_DEFERRED_INIT             start dormant and wait for POST /api/init
   SANDLOT_WORKSPACE_ROOT       the folder that /workspace stands for (/workspace)
+  SANDLOT_CACHE_DIR            shared by the sandboxes of a machine; VS Code is installed there (~/.cache/sandlot)
   LOG_LEVEL                    fatal, error, warn, info, debug or trace
 `;
 
