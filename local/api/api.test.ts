@@ -211,5 +211,8 @@ t.test('bodies are bounded', async (t) => {
   const api = await start('bounds');
   const large = await ask(api, 'POST', MAPS, { ...map('large'), data: { a: 'x'.repeat(4 * 1024 * 1024) } });
   t.equal(large.code, 413);
+  const nested = (depth: number): unknown => JSON.parse(`${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`);
+  const deep = await ask(api, 'POST', MAPS, { ...map('deep'), data: nested(1_000) });
+  t.match(deep, { code: 400, body: { message: /exceeded max depth/ } });
   await api.close();
 });

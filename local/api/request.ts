@@ -82,6 +82,18 @@ export async function readBody(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+/** Far above any object, far below what recursion over one can take. A real server stops at 10000. */
+const MOST_NESTING = 500;
+
+function isTooDeep(value: unknown): boolean {
+  let level = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MOST_NESTING) return true;
+    level = level.flatMap((one): unknown[] => (typeof one === 'object' && one !== null ? Object.values(one) : []));
+  }
+  return false;
+}
+
 const YAML_TYPES = ['application/yaml', 'application/apply-patch+yaml'];
 
 /** Parses a body of JSON, YAML or Kubernetes protobuf. */
@@ -89,9 +101,11 @@ export function decodeBody(body: Buffer, contentType: string): unknown {
   if (contentType === PROTOBUF) return decodeProtobuf(body);
   try {
     const text = body.toString('utf8');
-    return YAML_TYPES.includes(contentType)
-      ? (parseYaml(text, { maxAliasCount: 100 }) as unknown)
-      : (JSON.parse(text) as unknown);
+    const value: unknown = YAML_TYPES.includes(contentType)
+      ? parseYaml(text, { maxAliasCount: 100 })
+      : JSON.parse(text);
+    if (isTooDeep(value)) throw new Error('exceeded max depth');
+    return value;
   } catch (error) {
     const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
     throw badRequest(`the object provided is unrecognized: ${why}`);
