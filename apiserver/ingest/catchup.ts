@@ -46,9 +46,7 @@ const IDS_AT_ONCE = 1_000;
 
 /** An event that cannot be stored must not keep those after it from being fetched. */
 const pageSchema = z.object({
-  items: z
-    .array(eventSchema.nullable().catch(null))
-    .transform((items) => items.filter((event) => event !== null)),
+  items: z.array(eventSchema.nullable().catch(null)).transform((items) => items.filter((event) => event !== null)),
   next_page_id: z.string().max(500).nullish(),
 });
 
@@ -114,11 +112,11 @@ export function createCatchUp(options: CatchUpOptions): CatchUp {
   };
 
   const markReturned = async (): Promise<void> => {
-    for (const sandboxId of returned) {
-      const rows = await prisma.conversation.findMany({ where: { sandboxId }, select: { id: true }, take: IDS_AT_ONCE });
-      for (const { id } of rows) dirty.add(id);
-      returned.delete(sandboxId);
-    }
+    const sandboxIds = [...returned].slice(0, IDS_AT_ONCE);
+    const where = { sandboxId: { in: sandboxIds } };
+    const rows = sandboxIds.length === 0 ? [] : await prisma.conversation.findMany({ where, select: { id: true } });
+    for (const { id } of rows) dirty.add(id);
+    for (const id of sandboxIds) returned.delete(id);
   };
 
   const readDirty = async (): Promise<void> => {

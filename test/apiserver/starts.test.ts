@@ -301,7 +301,7 @@ t.test('events: once each, in order, only of the own sandbox', async (t) => {
   t.equal(await db.prisma.conversation.count({ where: { sandboxId } }), 100, 'a sandbox cannot fill the list');
   await db.prisma.conversation.deleteMany({ where: { sandboxId, id: { not: id } } });
   // A pod that died with events in its buffer: they are fetched when it is back.
-  agent.events.set(conversationDashed(id), [event('a', 1), event('b', 2), event('lost', 3)]);
+  agent.events.set(conversationDashed(id), [event('a', 1), event('b', 2), event('\0', 3), event('lost', 3)]);
   await hand.status(sandboxId, { conditions: [condition('Ready', 'pod lost')] });
   await until('it to be seen', async () => (await conversationOf(rig, id))?.sandbox_status === 'STARTING');
   agent.key = await hand.ready(sandboxId, agent, 2);
