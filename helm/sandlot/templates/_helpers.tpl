@@ -34,7 +34,7 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 - { name: SANDLOT_NAMESPACE, value: {{ .Release.Namespace | quote }} }
 - name: SANDLOT_SECRET
   valueFrom: { secretKeyRef: { name: {{ include "sandlot.secretName" . }}, key: secret } }
-- { name: SANDLOT_UI_ORIGINS, value: {{ printf "%s://%s" .Values.protocol .Values.ui.host | quote }} }
+- { name: SANDLOT_UI_ORIGINS, value: {{ join "," .Values.uiOrigins | quote }} }
 {{- end }}
 
 {{- /* What every program's pod has: restricted security, one container. Usage: include "sandlot.podSecurity" . */ -}}
