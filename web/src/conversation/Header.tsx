@@ -28,6 +28,7 @@ export function Header({ conversation, run, agent }: HeaderProps) {
   const { sandbox_status: sandbox, sandbox_id: sandboxId } = conversation;
   return (
     <div className="head">
+      <h1 className="visually-hidden">{conversation.title ?? 'Untitled'}</h1>
       <Title key={conversation.title} conversation={conversation} />
       <Badge sandbox={sandbox} run={run} />
       <div className="actions">

@@ -38,7 +38,9 @@ function StartForm() {
   };
   return (
     <form className="start" onSubmit={submit}>
-      <label htmlFor="task">What should the agent do?</label>
+      <h1>
+        <label htmlFor="task">What should the agent do?</label>
+      </h1>
       <textarea
         id="task"
         rows={4}
