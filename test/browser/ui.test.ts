@@ -236,15 +236,18 @@ t.test('a person runs a conversation in the browser', { skip, timeout: LIMIT_MS 
 
   await t.test('delete', async () => {
     await page.getByRole('link', { name: 'Conversations' }).click();
-    while ((await page.locator('.list a').count()) > 0) {
-      const before = await page.locator('.list a').count();
-      await page.locator('.list a').first().click();
+    const none = page.getByText('None yet.');
+    for (;;) {
+      const first = page.locator('.list a').first();
+      await first.or(none).first().waitFor();
+      if (await none.isVisible()) break;
+      const address = (await first.getAttribute('href')) ?? '';
+      await page.locator(`.list a[href="${address}"]`).click();
       await page.getByRole('button', { name: 'Delete…' }).click();
       await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
       await page.waitForURL(/\/$/);
-      await page.locator(`.list a >> nth=${before - 1}`).waitFor({ state: 'detached' });
+      await page.locator(`.list a[href="${address}"]`).waitFor({ state: 'detached' });
     }
-    await page.getByText('None yet.').waitFor();
     await picture('13-deleted');
   });
 
