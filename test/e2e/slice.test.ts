@@ -55,12 +55,12 @@ t.test('one command runs a conversation end to end', { timeout: 240_000 }, async
   const observation = await following.first('output of the app start', (event) => outputOf(event).includes('started'));
   t.equal(observation.observation?.exit_code, 0);
   await finished(stack, id);
-  const run = ['ActionEvent', 'SecurityAnalysisEvent', 'ObservationEvent'];
-  t.same(
-    kindsOf(following.events),
-    ['SystemPromptEvent', 'MessageEvent', ...run, ...run],
-    'the events of the run, once each',
-  );
+  const kinds = kindsOf(following.events);
+  t.same(kinds.slice(0, 2), ['SystemPromptEvent', 'MessageEvent'], 'the run begins with the message');
+  const counts = ['ActionEvent', 'ObservationEvent'].map((kind) => kinds.filter((other) => other === kind).length);
+  t.ok((counts[0] ?? 0) > 1 && counts[0] === counts[1], 'each action has its result');
+  const ids = stored(following.events).map((event) => event.id);
+  t.equal(new Set(ids).size, ids.length, 'no event comes twice');
 
   const page = await browse(stack, sandboxId, 'worker-1', '/');
   t.same([page.status, page.text], [200, '<h1>made by the agent</h1>'], 'the app answers through the gateway');
