@@ -10,6 +10,7 @@ import { startHealth } from './health.js';
 import { createLog, describeError } from './log.js';
 import { createMetrics } from './metrics.js';
 import { packageRoot, version } from './root.js';
+import { targetUrl } from './target.js';
 
 const schema = z.object({
   PORT: port().default(3000),
@@ -165,6 +166,21 @@ t.test('exit codes: 2 for wrong configuration, 1 for failures and lost promises'
     child.stdout?.resume();
     t.equal(await ended(child), 1);
   }
+});
+
+t.test('targets of requests: paths only, whatever they look like', async (t) => {
+  for (const [target, pathname] of [
+    [undefined, '/'],
+    ['/a%2fb?c=//', '/a%2fb'],
+    ['//', undefined],
+    ['//host/path', undefined],
+    ['/\\host', undefined],
+    ['http://[', undefined],
+    ['http://host/', undefined],
+    ['*', undefined],
+    ['', undefined],
+  ] as const)
+    t.equal(targetUrl(target)?.pathname, pathname, String(target));
 });
 
 t.test('the package root holds the data files', async (t) => {

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -145,6 +145,21 @@ t.test('workspace files: with the cookie, inside the workspace only', async (t) 
     (await call('GET', '/api/conversations/0e4fd3c4-7f3a-4c6b-9d4e-2b1f0a9c8d7e/git/changes?path=/workspace')).status,
     404,
   );
+});
+
+t.test('targets that are no paths harm nothing, with and without an upgrade', async (t) => {
+  const { url } = await server(t);
+  const upgrade = { connection: 'Upgrade', upgrade: 'websocket' };
+  for (const path of ['//', '//host', 'http://[', '/sockets/events/%', '*'])
+    for (const headers of [{}, upgrade])
+      await new Promise<void>((done) => {
+        const asked = request(url, { path, headers, agent: false }, (response) => response.resume());
+        asked
+          .on('error', () => undefined)
+          .on('close', done)
+          .end();
+      });
+  t.equal((await fetch(`${url}/alive`)).status, 200);
 });
 
 t.test('an unknown conversation: 404 with the words of each route', async (t) => {

@@ -2,6 +2,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { get as httpsGet } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -204,6 +205,21 @@ t.test('logs come from the node', async (t) => {
   t.equal((await ask(api, 'GET', `${path}?container=nope`)).code, 400);
   t.equal((await ask(api, 'GET', '/api/v1/namespaces/default/pods/none/log')).code, 404);
   t.equal((await ask(api, 'POST', '/api/v1/namespaces/default/pods/p/exec')).code, 400, 'exec wants an upgrade');
+  await api.close();
+});
+
+t.test('targets that are no paths are not found, with and without an upgrade', async (t) => {
+  const api = await start('targets');
+  const headers = { authorization: `Bearer ${token}` };
+  for (const path of ['//', '//host', 'http://['])
+    for (const more of [{}, { connection: 'Upgrade', upgrade: 'websocket' }]) {
+      const code = await new Promise((resolve) =>
+        request(api.url, { path, headers: { ...headers, ...more }, agent: false }, (response) =>
+          resolve(response.resume().statusCode),
+        ).end(),
+      );
+      t.equal(code, 404, path);
+    }
   await api.close();
 });
 

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Duplex } from 'node:stream';
 import type { Pod } from '../../kube/kinds.js';
+import { targetUrl } from '../../process/target.js';
 import { ApiError, notFound, unauthorized, NoSuchPath } from './errors.js';
 import type { Access } from './access.js';
 import type { Context } from './context.js';
@@ -54,9 +55,10 @@ export function createPodGate(context: Context, access: Access): PodGate {
       socket.on('error', () => socket.destroy());
       try {
         if (!access.allows(request)) throw unauthorized();
-        const url = new URL(request.url ?? '/', 'http://localhost');
-        const target = parseTarget(url.pathname);
-        if (target === undefined || target.group !== '' || target.plural !== 'pods') throw new NoSuchPath();
+        const url = targetUrl(request.url);
+        const target = url === undefined ? undefined : parseTarget(url.pathname);
+        if (url === undefined || target === undefined || target.group !== '' || target.plural !== 'pods')
+          throw new NoSuchPath();
         const { pod, handlers: to } = find(target);
         const stream = { ...requestFor(pod, url.searchParams, socket), request, socket, head };
         if (target.subresource === 'exec') to.exec(stream);

@@ -1,6 +1,7 @@
 /** From an HTTP request to a verb, and from its outcome to an HTTP answer. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { stringify } from 'yaml';
+import { targetUrl } from '../../process/target.js';
 import { ApiError, internalError, methodNotAllowed, NoSuchPath, noSuchResource, unauthorized } from './errors.js';
 import type { Context } from './context.js';
 import {
@@ -55,7 +56,8 @@ const VERSION = {
 /** Answers one request; never rejects. */
 export async function answer(parts: Parts, request: IncomingMessage, response: ServerResponse): Promise<void> {
   try {
-    const url = new URL(request.url ?? '/', 'http://localhost');
+    const url = targetUrl(request.url);
+    if (url === undefined) throw new NoSuchPath();
     await dispatch(parts, { request, response, url });
   } catch (error) {
     await fail(parts, response, error);

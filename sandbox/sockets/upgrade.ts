@@ -6,6 +6,7 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
 import type { Context } from '../context.js';
+import { targetUrl } from '../../process/target.js';
 import { headerOf, keyIsGood } from '../http/auth.js';
 import { optionalFlag, parseTime, type Query } from '../http/query.js';
 import { parseUuid } from '../http/uuid.js';
@@ -43,9 +44,9 @@ export function serveSockets(server: Server, context: Context): Sockets {
   const alive = new WeakSet<WebSocket>();
   server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
     stream.on('error', () => stream.destroy());
-    const url = new URL(request.url ?? '/', 'http://sandbox');
-    const target = context.init.state === 'ready' ? targetOf(url) : undefined;
-    const given = url.searchParams.get('session_api_key') ?? headerOf(request.headers, 'x-session-api-key');
+    const url = targetUrl(request.url);
+    const target = url !== undefined && context.init.state === 'ready' ? targetOf(url) : undefined;
+    const given = url?.searchParams.get('session_api_key') ?? headerOf(request.headers, 'x-session-api-key');
     const keys = context.config.sessionApiKeys;
     if (target === undefined || (given !== undefined && !keyIsGood(keys, given))) return refuse(stream);
     accept.handleUpgrade(request, stream, head, (socket) => {

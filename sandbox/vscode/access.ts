@@ -1,5 +1,6 @@
 /** Who may open the editor, and where a request is sent on to. Pure. */
 import type { IncomingHttpHeaders } from 'node:http';
+import { targetUrl } from '../../process/target.js';
 import { headerOf, keyIsGood } from '../http/auth.js';
 import type { PathMap } from '../conversations/workspace.js';
 
@@ -15,7 +16,7 @@ export interface Asking {
 }
 
 export type Decision =
-  | { kind: 'refuse'; status: 401 | 403; message: string }
+  | { kind: 'refuse'; status: 400 | 401 | 403; message: string }
   | { kind: 'redirect'; location: string; cookie?: string }
   /** `target` without the server's base path. */
   | { kind: 'pass'; target: string };
@@ -32,7 +33,8 @@ export interface Rules {
  */
 export function decide(asking: Asking, { keys, basePath, paths }: Rules): Decision {
   const { headers } = asking;
-  const url = new URL(asking.target, 'http://vscode');
+  const url = targetUrl(asking.target);
+  if (url === undefined) return { kind: 'refuse', status: 400, message: 'That is no address.' };
   const token = url.searchParams.get(TOKEN) ?? undefined;
   const byHeader = headerOf(headers, 'x-session-api-key');
   const byCookie = cookieOf(headers.cookie);

@@ -41,6 +41,8 @@ t.test('decisions', async (t) => {
     ['own page', ask('/s', { ...own, origin: 'http://vscode-a.sandbox.test' }, 'POST'), { kind: 'pass' }],
     ['foreign page', ask('/s', { ...own, origin: 'http://evil.test' }, 'POST'), { kind: 'refuse', status: 403 }],
     ['foreign socket', ask('/s', { ...own, origin: 'null', upgrade: 'websocket' }), { kind: 'refuse', status: 403 }],
+    ['no path', ask('//evil.test/?tkn=k', own), { kind: 'refuse', status: 400 }],
+    ['no URL', ask('//', own), { kind: 'refuse', status: 400 }],
     ['foreign image', ask('/s', { ...own, origin: 'http://evil.test' }), { kind: 'pass' }],
   ];
   for (const [name, asking, expected] of cases) t.match(decide(asking, rules), expected, name);
