@@ -5,6 +5,7 @@ import type { Deps } from './deps.js';
 import { answerErrors } from './http/answer.js';
 import { countRequests } from './http/count.js';
 import { jsonBodies } from './http/json.js';
+import { refuseBadUpgrades } from './http/upgrade.js';
 import { guardLocalUser } from './identity/guard.js';
 import { identifyLocalUser, requireUser } from './identity/identity.js';
 import { configRoutes } from './routes/config.js';
@@ -71,6 +72,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   jsonBodies(app);
   countRequests(app, deps.registry);
   guardLocalUser(app);
+  refuseBadUpgrades(app);
   await app.register(websocket, { options: { maxPayload: FRAME_LIMIT } });
   probeRoutes(app, deps);
   webClientRoutes(app, deps);
