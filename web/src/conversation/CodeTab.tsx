@@ -73,7 +73,7 @@ function Editor({ agent, sandboxId }: { agent: Agent; sandboxId: string }) {
         </button>
       </div>
       <Problem error={entry.error ?? tab.error} />
-      {entry.data === undefined ? null : <SandboxFrame title="VS Code" url={entry.data.url} />}
+      {entry.data === undefined ? null : <SandboxFrame editor title="VS Code" url={entry.data.url} />}
     </>
   );
 }
