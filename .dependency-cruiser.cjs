@@ -31,7 +31,7 @@ module.exports = {
       name: `${name}-stands-alone`,
       severity: 'error',
       from: { path: `^${name}/` },
-      to: { path: `^(${[...floor2.filter((other) => other !== name), 'local', 'web', 'test', 'bench'].join('|')})/` },
+      to: { path: `^(${[...floor2.filter((other) => other !== name), 'local', 'web'].join('|')})/` },
     })),
     {
       name: 'nothing-imports-tests',

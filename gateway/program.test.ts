@@ -14,7 +14,8 @@ import type { KubeClient } from '../kube/client.js';
 import { ENDPOINT_SLICE, NAMESPACE, type EndpointSlice, type KindOf } from '../kube/kinds.js';
 import { ConfigError } from '../process/config.js';
 import { readGatewayConfig } from './config.js';
-import { execArgv, extension, noCluster, startTestCluster, until } from './testing/cluster.js';
+import { execArgv, extension, startCluster } from '../test/support/cluster.js';
+import { until } from '../test/support/stack.js';
 import { listenLocal, SECRET } from './testing/harness.js';
 
 const SANDBOXES: KindOf<Sandbox> = SANDBOX;
@@ -75,8 +76,8 @@ const sliceFor = (namespace: string, slot: string, ip: string, port: number): En
   endpoints: [{ addresses: [ip], conditions: { ready: true }, targetRef: { kind: 'Pod', name: slot, namespace } }],
 });
 
-t.test('the program follows the cluster', { skip: noCluster, timeout: 90_000 }, async (t) => {
-  const cluster = await startTestCluster();
+t.test('the program follows the cluster', { timeout: 90_000 }, async (t) => {
+  const cluster = await startCluster();
   t.teardown(() => cluster.stop());
   const { client } = cluster;
   const namespace = `gateway-${randomBytes(4).toString('hex')}`;

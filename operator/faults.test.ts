@@ -4,7 +4,7 @@ import t from 'tap';
 import { LABEL } from '../contracts/labels.js';
 import { PVC, SECRET } from '../kube/kinds.js';
 import type { Kind } from '../kube/types.js';
-import { noCluster, startTestCluster } from './testing/cluster.js';
+import { startCluster } from '../test/support/cluster.js';
 import { mortal } from './testing/mortal.js';
 import { startScene, type Scene } from './testing/scene.js';
 import { until } from './testing/until.js';
@@ -13,8 +13,8 @@ t.setTimeout(300_000);
 
 type Check = Pick<typeof t, 'equal' | 'pass' | 'fail' | 'comment'>;
 
-await t.test('the operator dies', noCluster === undefined ? { timeout: 280_000 } : { skip: noCluster }, async (t) => {
-  const cluster = await startTestCluster();
+await t.test('the operator dies', { timeout: 280_000 }, async (t) => {
+  const cluster = await startCluster();
   const { client } = cluster;
   t.teardown(() => cluster.stop());
 

@@ -14,7 +14,7 @@ import {
 } from '../contracts/resources.js';
 import type { Kind } from '../kube/types.js';
 import { EVENT, POD, PVC, SECRET, SERVICE, RESOURCE_QUOTA, type Pod } from '../kube/kinds.js';
-import { noCluster, startTestCluster } from './testing/cluster.js';
+import { startCluster } from '../test/support/cluster.js';
 import { secret, startScene, type Scene } from './testing/scene.js';
 import { until } from './testing/until.js';
 
@@ -23,247 +23,241 @@ t.setTimeout(300_000);
 
 const reasonOf = (sandbox: Sandbox, type: string) => conditionOf(sandbox, type)?.reason;
 
-await t.test(
-  'the operator on a Kubernetes API',
-  noCluster === undefined ? { timeout: 280_000 } : { skip: noCluster },
-  async (t) => {
-    const cluster = await startTestCluster();
-    const { client } = cluster;
-    t.teardown(() => cluster.stop());
-    const staged = async (t: { teardown(run: () => Promise<void>): void }): Promise<Scene> => {
-      const one = await startScene(cluster);
-      t.teardown(() => one.close());
-      return one;
-    };
+await t.test('the operator on a Kubernetes API', { timeout: 280_000 }, async (t) => {
+  const cluster = await startCluster();
+  const { client } = cluster;
+  t.teardown(() => cluster.stop());
+  const staged = async (t: { teardown(run: () => Promise<void>): void }): Promise<Scene> => {
+    const one = await startScene(cluster);
+    t.teardown(() => one.close());
+    return one;
+  };
 
-    await t.test('cold: from a Sandbox to Ready, pause, resume with new keys, delete', async (t) => {
-      const s = await staged(t);
-      s.kubelet.hold(true);
-      const { metadata } = await s.sandbox('one', { owner: 'u1' });
-      const starting = await s.when('a pod', 'one', ({ status }) => status?.podUID !== undefined);
-      const slot = slotOfSandbox(metadata.uid ?? '');
-      t.match(starting.status, { phase: 'Starting', slot, keyEpoch: 1, observedGeneration: 1 });
-      t.equal(reasonOf(starting, 'PodScheduled'), 'SchedulingPending');
-      const [pod] = await s.pods();
-      t.match(pod, { metadata: { name: slot, labels: { [LABEL.sandbox]: 'one', [LABEL.slot]: slot } } });
-      t.ok(await client.get(SERVICE, { namespace: s.namespace, name: 'sandlot-sandboxes' }));
-      s.kubelet.hold(false);
-      await s.kubelet.patch(slot, { message: 'wake up' });
-      const ready = await s.ready('one');
-      t.match(ready.status, { phase: 'Running', podIP: '127.0.0.1', nodeName: 'test-node' });
-      // Not constants: the one-machine cluster hands out numbers, since its pods share the machine's ports.
-      const ports = (await s.pods())[0]?.spec.containers[0]?.ports?.map(({ name, containerPort: port }) => ({
-        name,
-        port,
-      }));
-      t.same(ready.status?.ports, ports);
-      t.same(
-        ports?.map(({ name: port }) => port),
-        ['agent', 'vscode', 'worker-1', 'worker-2'],
-      );
-      const keys = async () =>
-        Buffer.from(
-          (await client.get(SECRET, { namespace: s.namespace, name: `${slot}-keys` })).data?.OH_SESSION_API_KEYS_0 ??
-            '',
-          'base64',
-        ).toString();
-      t.equal(await keys(), sessionKey(secret, slot, 1));
-
-      await s.patch('one', { runState: 'Paused' });
-      const paused = await s.when('paused', 'one', ({ status }) => status?.phase === 'Paused');
-      t.equal(paused.status?.podIP, undefined);
-      t.equal(reasonOf(paused, 'Paused'), 'Requested');
-      t.same(await s.pods(), []);
-      t.ok(await client.get(PVC, { namespace: s.namespace, name: `${slot}-workspace` }), 'the workspace is kept');
-
-      await s.patch('one', { runState: 'Running' });
-      const resumed = await s.ready('one');
-      t.match(resumed.status, { slot, keyEpoch: 2, restartCount: undefined, pausedAt: undefined });
-      t.equal(await keys(), sessionKey(secret, slot, 2));
-      t.same((await s.pods()).map(keyOfPod), [2]);
-
-      await client.delete(SANDBOX, { namespace: s.namespace, name: 'one' });
-      // Without a controller manager nobody collects garbage; with owners on everything, one would.
-      for (const kind of [POD, SECRET, PVC] as Kind[])
-        for (const { metadata: child } of (
-          await client.list(kind, { namespace: s.namespace, labelSelector: LABEL.slot })
-        ).items)
-          t.equal(child.ownerReferences?.[0]?.uid, metadata.uid, `${kind.kind} goes with its Sandbox`);
-    });
-
-    await t.test(
-      'a lost pod comes back on the same workspace, until the budget is spent; a change of the spec starts anew',
-      async (t) => {
-        const s = await staged(t);
-        await s.sandbox('one');
-        const { status } = await s.ready('one');
-        const name = status?.slot ?? '';
-        await s.kubelet.fail(name, { reason: 'Evicted', message: 'the node was low on memory' });
-        const back = await s.when('a new pod', 'one', (one) => isReady(one) && one.status?.podUID !== status?.podUID);
-        t.match(back.status, { slot: name, keyEpoch: 1, restartCount: 1, consecutiveFailures: 1 });
-        for (const lost of [2, 3]) {
-          await s.kubelet.fail(name, { reason: 'Evicted', message: 'again' });
-          await s.when(
-            `loss ${lost}`,
-            'one',
-            (one) => one.status?.phase === 'Failed' || ((one.status?.restartCount ?? 0) >= lost && isReady(one)),
-          );
-        }
-        const failed = await s.get('one');
-        t.equal(failed.status?.phase, 'Failed');
-        t.equal(reasonOf(failed, 'Ready'), 'CrashBudgetExhausted');
-        t.match(conditionOf(failed, 'Ready')?.message, /again.*Set runState to Paused/);
-        await until('no pod', async () => (await s.pods()).length === 0);
-        const events = await until('an event', async () => {
-          const { items } = await client.list(EVENT, { namespace: s.namespace });
-          return items.some(({ reason }) => reason === 'CrashBudgetExhausted') ? items : undefined;
-        });
-        t.ok(events.some(({ reason }) => reason === 'Evicted'));
-        await s.patch('one', { runState: 'Paused' });
-        await s.when('paused', 'one', (one) => one.status?.phase === 'Paused');
-        await s.patch('one', { runState: 'Running' });
-        t.match((await s.ready('one')).status, { slot: name, keyEpoch: 2, consecutiveFailures: undefined });
-      },
+  await t.test('cold: from a Sandbox to Ready, pause, resume with new keys, delete', async (t) => {
+    const s = await staged(t);
+    s.kubelet.hold(true);
+    const { metadata } = await s.sandbox('one', { owner: 'u1' });
+    const starting = await s.when('a pod', 'one', ({ status }) => status?.podUID !== undefined);
+    const slot = slotOfSandbox(metadata.uid ?? '');
+    t.match(starting.status, { phase: 'Starting', slot, keyEpoch: 1, observedGeneration: 1 });
+    t.equal(reasonOf(starting, 'PodScheduled'), 'SchedulingPending');
+    const [pod] = await s.pods();
+    t.match(pod, { metadata: { name: slot, labels: { [LABEL.sandbox]: 'one', [LABEL.slot]: slot } } });
+    t.ok(await client.get(SERVICE, { namespace: s.namespace, name: 'sandlot-sandboxes' }));
+    s.kubelet.hold(false);
+    await s.kubelet.patch(slot, { message: 'wake up' });
+    const ready = await s.ready('one');
+    t.match(ready.status, { phase: 'Running', podIP: '127.0.0.1', nodeName: 'test-node' });
+    // Not constants: the one-machine cluster hands out numbers, since its pods share the machine's ports.
+    const ports = (await s.pods())[0]?.spec.containers[0]?.ports?.map(({ name, containerPort: port }) => ({
+      name,
+      port,
+    }));
+    t.same(ready.status?.ports, ports);
+    t.same(
+      ports?.map(({ name: port }) => port),
+      ['agent', 'vscode', 'worker-1', 'worker-2'],
     );
+    const keys = async () =>
+      Buffer.from(
+        (await client.get(SECRET, { namespace: s.namespace, name: `${slot}-keys` })).data?.OH_SESSION_API_KEYS_0 ?? '',
+        'base64',
+      ).toString();
+    t.equal(await keys(), sessionKey(secret, slot, 1));
 
-    await t.test('what the API server refuses is told, and tried again', async (t) => {
+    await s.patch('one', { runState: 'Paused' });
+    const paused = await s.when('paused', 'one', ({ status }) => status?.phase === 'Paused');
+    t.equal(paused.status?.podIP, undefined);
+    t.equal(reasonOf(paused, 'Paused'), 'Requested');
+    t.same(await s.pods(), []);
+    t.ok(await client.get(PVC, { namespace: s.namespace, name: `${slot}-workspace` }), 'the workspace is kept');
+
+    await s.patch('one', { runState: 'Running' });
+    const resumed = await s.ready('one');
+    t.match(resumed.status, { slot, keyEpoch: 2, restartCount: undefined, pausedAt: undefined });
+    t.equal(await keys(), sessionKey(secret, slot, 2));
+    t.same((await s.pods()).map(keyOfPod), [2]);
+
+    await client.delete(SANDBOX, { namespace: s.namespace, name: 'one' });
+    // Without a controller manager nobody collects garbage; with owners on everything, one would.
+    for (const kind of [POD, SECRET, PVC] as Kind[])
+      for (const { metadata: child } of (await client.list(kind, { namespace: s.namespace, labelSelector: LABEL.slot }))
+        .items)
+        t.equal(child.ownerReferences?.[0]?.uid, metadata.uid, `${kind.kind} goes with its Sandbox`);
+  });
+
+  await t.test(
+    'a lost pod comes back on the same workspace, until the budget is spent; a change of the spec starts anew',
+    async (t) => {
       const s = await staged(t);
-      const quota = { metadata: { namespace: s.namespace, name: 'none' }, spec: { hard: { pods: '0' } } };
-      await client.create(RESOURCE_QUOTA, quota).catch(() => undefined);
-      const counted = await until(
-        'the quota',
-        async () => (await client.get(RESOURCE_QUOTA, quota.metadata)).status?.hard?.pods === '0',
-        5_000,
-      ).catch(() => false);
-      if (!counted) return t.comment('this API server has no quota controller');
       await s.sandbox('one');
-      const refused = await s.when('quota', 'one', (one) => reasonOf(one, 'Ready') === 'QuotaExceeded');
-      t.match(conditionOf(refused, 'Ready')?.message, /exceeded quota/);
-      await client.delete(RESOURCE_QUOTA, quota.metadata);
-      t.match((await s.ready('one')).status, { phase: 'Running' });
-    });
-
-    await t.test('unknown template: told, and started when it appears', async (t) => {
-      const s = await staged(t);
-      await s.sandbox('one', { template: 'standard' });
-      await s.when('a word about the template', 'one', (one) => reasonOf(one, 'Ready') === 'TemplateNotFound');
-      await s.pool(0, { workspace: { kind: 'Ephemeral' } });
-      const ready = await s.ready('one');
-      t.equal(reasonOf(ready, 'WorkspaceReady'), 'Ephemeral');
-      t.same((await client.list(PVC, { namespace: s.namespace })).items, []);
-    });
-
-    await t.test('pool: fills, follows its template and its replicas', async (t) => {
-      const s = await staged(t);
-      await s.pool(3);
-      await s.warmReady(3);
-      const before = (await s.pods()).map(({ metadata }) => metadata.name);
-      t.equal(new Set(before).size, 3);
-      await client.patch(
-        SANDBOX_TEMPLATE,
-        { namespace: s.namespace, name: 'standard' },
-        { spec: { image: 'other:2' } },
-        { type: 'merge' },
-      );
-      await until('new pods', async () => {
-        const pods = await s.pods();
-        return pods.length === 3 && pods.every(({ spec }) => spec.containers[0]?.image === 'other:2');
-      });
-      await client.patch(
-        SANDBOX_POOL,
-        { namespace: s.namespace, name: 'warm' },
-        { spec: { replicas: 1, maxReplicas: 1 } },
-        { type: 'merge' },
-      );
-      await until('one pod', async () => (await s.pods()).length === 1);
-      await until('no orphans', async () => {
-        const secrets = await client.list(SECRET, { namespace: s.namespace, labelSelector: LABEL.slot });
-        const claims = await client.list(PVC, { namespace: s.namespace });
-        return (
-          secrets.items.length === 1 &&
-          claims.items.filter(({ metadata }) => metadata.deletionTimestamp === undefined).length === 1
+      const { status } = await s.ready('one');
+      const name = status?.slot ?? '';
+      await s.kubelet.fail(name, { reason: 'Evicted', message: 'the node was low on memory' });
+      const back = await s.when('a new pod', 'one', (one) => isReady(one) && one.status?.podUID !== status?.podUID);
+      t.match(back.status, { slot: name, keyEpoch: 1, restartCount: 1, consecutiveFailures: 1 });
+      for (const lost of [2, 3]) {
+        await s.kubelet.fail(name, { reason: 'Evicted', message: 'again' });
+        await s.when(
+          `loss ${lost}`,
+          'one',
+          (one) => one.status?.phase === 'Failed' || ((one.status?.restartCount ?? 0) >= lost && isReady(one)),
         );
+      }
+      const failed = await s.get('one');
+      t.equal(failed.status?.phase, 'Failed');
+      t.equal(reasonOf(failed, 'Ready'), 'CrashBudgetExhausted');
+      t.match(conditionOf(failed, 'Ready')?.message, /again.*Set runState to Paused/);
+      await until('no pod', async () => (await s.pods()).length === 0);
+      const events = await until('an event', async () => {
+        const { items } = await client.list(EVENT, { namespace: s.namespace });
+        return items.some(({ reason }) => reason === 'CrashBudgetExhausted') ? items : undefined;
       });
-    });
+      t.ok(events.some(({ reason }) => reason === 'Evicted'));
+      await s.patch('one', { runState: 'Paused' });
+      await s.when('paused', 'one', (one) => one.status?.phase === 'Paused');
+      await s.patch('one', { runState: 'Running' });
+      t.match((await s.ready('one')).status, { slot: name, keyEpoch: 2, consecutiveFailures: undefined });
+    },
+  );
 
-    await t.test('claims: many at once never share a pod; each gets its keys; the pool is refilled', async (t) => {
-      const s = await staged(t);
-      await s.pool(6);
-      await s.warmReady(6);
-      const names = Array.from({ length: 6 }, (_, index) => `c${index}`);
-      await Promise.all(names.map((name) => s.sandbox(name, { template: 'standard' })));
-      const ready = await Promise.all(names.map((name) => s.ready(name)));
-      const slots = ready.map(({ status }) => status?.slot ?? '');
-      t.equal(new Set(slots).size, 6);
-      t.same([...new Set(ready.map(({ status }) => status?.pool))], ['warm']);
-      for (const slot of slots) t.same(s.agents.keysOf(slot), [sessionKey(secret, slot, 1)]);
-      await s.warmReady(6);
-      await until('workspaces are adopted', async () => {
-        const { items } = await client.list(PVC, { namespace: s.namespace });
-        return items.filter(({ metadata }) => metadata.ownerReferences?.[0]?.kind === 'Sandbox').length === 6;
-      });
-      await s.patch('c0', { runState: 'Paused' });
-      await s.when('paused', 'c0', (one) => one.status?.phase === 'Paused');
-      await s.patch('c0', { runState: 'Running' });
-      t.match((await s.ready('c0')).status, { slot: slots[0], keyEpoch: 2 }, 'the slot stays over pause and resume');
-    });
+  await t.test('what the API server refuses is told, and tried again', async (t) => {
+    const s = await staged(t);
+    const quota = { metadata: { namespace: s.namespace, name: 'none' }, spec: { hard: { pods: '0' } } };
+    await client.create(RESOURCE_QUOTA, quota).catch(() => undefined);
+    const counted = await until(
+      'the quota',
+      async () => (await client.get(RESOURCE_QUOTA, quota.metadata)).status?.hard?.pods === '0',
+      5_000,
+    ).catch(() => false);
+    if (!counted) return t.comment('this API server has no quota controller');
+    await s.sandbox('one');
+    const refused = await s.when('quota', 'one', (one) => reasonOf(one, 'Ready') === 'QuotaExceeded');
+    t.match(conditionOf(refused, 'Ready')?.message, /exceeded quota/);
+    await client.delete(RESOURCE_QUOTA, quota.metadata);
+    t.match((await s.ready('one')).status, { phase: 'Running' });
+  });
 
-    await t.test('claims: a pod that cannot be initialised is thrown away; a lost answer is none', async (t) => {
-      const s = await staged(t);
-      await s.pool(2);
-      await s.warmReady(2);
-      s.agents.next = [401, 'cut'];
-      await s.sandbox('one', { template: 'standard' });
-      const ready = await s.ready('one');
-      t.equal(ready.status?.pool, 'warm');
-      t.equal(s.agents.initialised.length, 1);
-      t.same(s.agents.keysOf(ready.status?.slot ?? ''), [sessionKey(secret, ready.status?.slot ?? '', 1)]);
-      await s.warmReady(2);
-      t.equal((await s.pods()).length, 3, 'the refused pod is gone');
-    });
+  await t.test('unknown template: told, and started when it appears', async (t) => {
+    const s = await staged(t);
+    await s.sandbox('one', { template: 'standard' });
+    await s.when('a word about the template', 'one', (one) => reasonOf(one, 'Ready') === 'TemplateNotFound');
+    await s.pool(0, { workspace: { kind: 'Ephemeral' } });
+    const ready = await s.ready('one');
+    t.equal(reasonOf(ready, 'WorkspaceReady'), 'Ephemeral');
+    t.same((await client.list(PVC, { namespace: s.namespace })).items, []);
+  });
 
-    await t.test('a dry pool: cold, wait or fail', async (t) => {
-      const s = await staged(t);
-      await s.pool(0);
-      await until(
-        'the pool is looked at',
-        async () => (await client.get<SandboxPool>(SANDBOX_POOL, { namespace: s.namespace, name: 'warm' })).status,
-      );
-      await s.sandbox('cold', { template: 'standard' });
-      await s.sandbox('fail', { template: 'standard', onDryPool: 'Fail' });
-      t.equal((await s.ready('cold')).status?.pool, undefined);
-      const failed = await s.when('failed', 'fail', (one) => one.status?.phase === 'Failed');
-      t.equal(reasonOf(failed, 'Ready'), 'PoolDry');
-      s.kubelet.hold(true);
-      await client.patch(
-        SANDBOX_POOL,
-        { namespace: s.namespace, name: 'warm' },
-        { spec: { replicas: 1 } },
-        { type: 'merge' },
-      );
-      await until('a warm pod', async () => (await s.pods()).length === 2);
-      await s.sandbox('wait', { template: 'standard', onDryPool: 'Wait' });
-      await s.when('waiting', 'wait', (one) => reasonOf(one, 'Ready') === 'WaitingForPool');
-      s.kubelet.hold(false);
-      for (const { metadata } of await s.pods()) await s.kubelet.patch(metadata.name, { message: 'wake up' });
-      t.equal((await s.ready('wait')).status?.pool, 'warm');
+  await t.test('pool: fills, follows its template and its replicas', async (t) => {
+    const s = await staged(t);
+    await s.pool(3);
+    await s.warmReady(3);
+    const before = (await s.pods()).map(({ metadata }) => metadata.name);
+    t.equal(new Set(before).size, 3);
+    await client.patch(
+      SANDBOX_TEMPLATE,
+      { namespace: s.namespace, name: 'standard' },
+      { spec: { image: 'other:2' } },
+      { type: 'merge' },
+    );
+    await until('new pods', async () => {
+      const pods = await s.pods();
+      return pods.length === 3 && pods.every(({ spec }) => spec.containers[0]?.image === 'other:2');
     });
-
-    await t.test('timers: idle sandboxes are paused, old ones deleted', async (t) => {
-      const s = await staged(t);
-      await s.pool(0, { workspace: { kind: 'Ephemeral' } });
-      s.agents.idle = 3_600;
-      await s.sandbox('idle', { template: 'standard', lifecycle: { idleTimeout: '1s' } });
-      const idle = await s.when('paused', 'idle', (one) => one.status?.phase === 'Paused');
-      t.equal(idle.spec.runState, 'Paused');
-      t.equal(reasonOf(idle, 'Paused'), 'IdleTimeout');
-      await s.sandbox('old', { lifecycle: { maxLifetime: '1s' } });
-      await until('deleted', () =>
-        s.get('old').then(
-          () => false,
-          (error: { code?: number }) => error.code === 404,
-        ),
+    await client.patch(
+      SANDBOX_POOL,
+      { namespace: s.namespace, name: 'warm' },
+      { spec: { replicas: 1, maxReplicas: 1 } },
+      { type: 'merge' },
+    );
+    await until('one pod', async () => (await s.pods()).length === 1);
+    await until('no orphans', async () => {
+      const secrets = await client.list(SECRET, { namespace: s.namespace, labelSelector: LABEL.slot });
+      const claims = await client.list(PVC, { namespace: s.namespace });
+      return (
+        secrets.items.length === 1 &&
+        claims.items.filter(({ metadata }) => metadata.deletionTimestamp === undefined).length === 1
       );
     });
-  },
-);
+  });
+
+  await t.test('claims: many at once never share a pod; each gets its keys; the pool is refilled', async (t) => {
+    const s = await staged(t);
+    await s.pool(6);
+    await s.warmReady(6);
+    const names = Array.from({ length: 6 }, (_, index) => `c${index}`);
+    await Promise.all(names.map((name) => s.sandbox(name, { template: 'standard' })));
+    const ready = await Promise.all(names.map((name) => s.ready(name)));
+    const slots = ready.map(({ status }) => status?.slot ?? '');
+    t.equal(new Set(slots).size, 6);
+    t.same([...new Set(ready.map(({ status }) => status?.pool))], ['warm']);
+    for (const slot of slots) t.same(s.agents.keysOf(slot), [sessionKey(secret, slot, 1)]);
+    await s.warmReady(6);
+    await until('workspaces are adopted', async () => {
+      const { items } = await client.list(PVC, { namespace: s.namespace });
+      return items.filter(({ metadata }) => metadata.ownerReferences?.[0]?.kind === 'Sandbox').length === 6;
+    });
+    await s.patch('c0', { runState: 'Paused' });
+    await s.when('paused', 'c0', (one) => one.status?.phase === 'Paused');
+    await s.patch('c0', { runState: 'Running' });
+    t.match((await s.ready('c0')).status, { slot: slots[0], keyEpoch: 2 }, 'the slot stays over pause and resume');
+  });
+
+  await t.test('claims: a pod that cannot be initialised is thrown away; a lost answer is none', async (t) => {
+    const s = await staged(t);
+    await s.pool(2);
+    await s.warmReady(2);
+    s.agents.next = [401, 'cut'];
+    await s.sandbox('one', { template: 'standard' });
+    const ready = await s.ready('one');
+    t.equal(ready.status?.pool, 'warm');
+    t.equal(s.agents.initialised.length, 1);
+    t.same(s.agents.keysOf(ready.status?.slot ?? ''), [sessionKey(secret, ready.status?.slot ?? '', 1)]);
+    await s.warmReady(2);
+    t.equal((await s.pods()).length, 3, 'the refused pod is gone');
+  });
+
+  await t.test('a dry pool: cold, wait or fail', async (t) => {
+    const s = await staged(t);
+    await s.pool(0);
+    await until(
+      'the pool is looked at',
+      async () => (await client.get<SandboxPool>(SANDBOX_POOL, { namespace: s.namespace, name: 'warm' })).status,
+    );
+    await s.sandbox('cold', { template: 'standard' });
+    await s.sandbox('fail', { template: 'standard', onDryPool: 'Fail' });
+    t.equal((await s.ready('cold')).status?.pool, undefined);
+    const failed = await s.when('failed', 'fail', (one) => one.status?.phase === 'Failed');
+    t.equal(reasonOf(failed, 'Ready'), 'PoolDry');
+    s.kubelet.hold(true);
+    await client.patch(
+      SANDBOX_POOL,
+      { namespace: s.namespace, name: 'warm' },
+      { spec: { replicas: 1 } },
+      { type: 'merge' },
+    );
+    await until('a warm pod', async () => (await s.pods()).length === 2);
+    await s.sandbox('wait', { template: 'standard', onDryPool: 'Wait' });
+    await s.when('waiting', 'wait', (one) => reasonOf(one, 'Ready') === 'WaitingForPool');
+    s.kubelet.hold(false);
+    for (const { metadata } of await s.pods()) await s.kubelet.patch(metadata.name, { message: 'wake up' });
+    t.equal((await s.ready('wait')).status?.pool, 'warm');
+  });
+
+  await t.test('timers: idle sandboxes are paused, old ones deleted', async (t) => {
+    const s = await staged(t);
+    await s.pool(0, { workspace: { kind: 'Ephemeral' } });
+    s.agents.idle = 3_600;
+    await s.sandbox('idle', { template: 'standard', lifecycle: { idleTimeout: '1s' } });
+    const idle = await s.when('paused', 'idle', (one) => one.status?.phase === 'Paused');
+    t.equal(idle.spec.runState, 'Paused');
+    t.equal(reasonOf(idle, 'Paused'), 'IdleTimeout');
+    await s.sandbox('old', { lifecycle: { maxLifetime: '1s' } });
+    await until('deleted', () =>
+      s.get('old').then(
+        () => false,
+        (error: { code?: number }) => error.code === 404,
+      ),
+    );
+  });
+});

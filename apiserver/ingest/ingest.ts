@@ -3,6 +3,7 @@
  * conversations. Everything here comes out of a sandbox and is believed only about that sandbox's own conversations.
  */
 import { z } from 'zod';
+import { EXECUTION_STATUSES } from '../../contracts/agent/events.js';
 import { Prisma, type Conversation, type PrismaClient } from '../db/generated/client.js';
 import { conversationHex } from '../../contracts/names.js';
 import type { Sandbox } from '../../contracts/resources.js';
@@ -28,17 +29,6 @@ export const eventSchema = z.looseObject({
     .refine((value) => eventTime(value) !== undefined, 'Input should be a valid datetime'),
 });
 export type IncomingEvent = z.infer<typeof eventSchema>;
-
-export const EXECUTION_STATUSES = [
-  'idle',
-  'running',
-  'paused',
-  'waiting_for_confirmation',
-  'finished',
-  'error',
-  'stuck',
-  'deleting',
-] as const;
 
 /** ConversationInfo as far as it is read. */
 export const infoSchema = z.looseObject({

@@ -38,8 +38,17 @@ export interface Message {
 }
 
 export type SecurityRisk = 'UNKNOWN' | 'LOW' | 'MEDIUM' | 'HIGH';
-export type ExecutionStatus =
-  'idle' | 'running' | 'paused' | 'waiting_for_confirmation' | 'finished' | 'error' | 'stuck' | 'deleting';
+export const EXECUTION_STATUSES = [
+  'idle',
+  'running',
+  'paused',
+  'waiting_for_confirmation',
+  'finished',
+  'error',
+  'stuck',
+  'deleting',
+] as const;
+export type ExecutionStatus = (typeof EXECUTION_STATUSES)[number];
 
 /** An action or observation: `kind` names its class (`TerminalAction`, `FileEditorObservation`, …), the rest is the tool's. */
 export interface ToolPayload {

@@ -14,7 +14,7 @@ import type { KubeClient } from '../../kube/client.js';
 import { POD, type Pod } from '../../kube/kinds.js';
 import { LIMITS, startOperator, type Operator } from '../operator.js';
 import { startAgents, type FakeAgents } from './agents.js';
-import type { TestCluster } from './cluster.js';
+import type { Cluster } from '../../test/support/cluster.js';
 import { startKubelet, type Kubelet } from './kubelet.js';
 import { until } from './until.js';
 
@@ -47,9 +47,9 @@ export interface Scene {
   close(): Promise<void>;
 }
 
-export async function startScene(cluster: TestCluster, first: KubeClient = cluster.client): Promise<Scene> {
+export async function startScene(cluster: Cluster, first: KubeClient = cluster.client): Promise<Scene> {
   const { client } = cluster;
-  const namespace = await cluster.namespace();
+  const namespace = await cluster.newNamespace();
   const kubelet = startKubelet(client, namespace);
   let slots: string[] = [];
   const agents = await startAgents(secret, () => slots);

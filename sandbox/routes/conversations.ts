@@ -1,5 +1,6 @@
 /** `/api/conversations`: made, found, listed, changed, deleted. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { EXECUTION_STATUSES } from '../../contracts/agent/events.js';
 import type { Context } from '../context.js';
 import type { ConversationRecord } from '../conversations/record.js';
 import { startSchema, updateSchema } from '../conversations/requests.js';
@@ -9,16 +10,6 @@ import { optionalChoice, optionalFlag, optionalText, pageLimit, requiredUuids, t
 import { bodyOf, conversationId, queryOf, SUCCESS } from '../http/route.js';
 import { hexOf, parseUuid } from '../http/uuid.js';
 
-const STATUSES = [
-  'idle',
-  'running',
-  'paused',
-  'waiting_for_confirmation',
-  'finished',
-  'error',
-  'stuck',
-  'deleting',
-] as const;
 const ORDERS = ['CREATED_AT', 'UPDATED_AT', 'CREATED_AT_DESC', 'UPDATED_AT_DESC'] as const;
 
 /** The conversation of the path, if this server owns it; else 404 with these words. */
@@ -46,7 +37,7 @@ export function conversationRoutes(app: FastifyInstance, context: Context): void
     return { items: items.map((record) => conversations.info(record)), next_page_id: nextPageId };
   });
   app.get('/api/conversations/count', (request, reply) => {
-    const status = optionalChoice(queryOf(request), 'status', STATUSES);
+    const status = optionalChoice(queryOf(request), 'status', EXECUTION_STATUSES);
     const count = conversations.records().filter((record) => status === undefined || record.status === status).length;
     return reply.type('application/json').send(String(count));
   });
@@ -89,7 +80,7 @@ export function pageOf(
   query: Query,
 ): { items: ConversationRecord[]; nextPageId: string | null } {
   const limit = pageLimit(query);
-  const status = optionalChoice(query, 'status', STATUSES);
+  const status = optionalChoice(query, 'status', EXECUTION_STATUSES);
   const order = optionalChoice(query, 'sort_order', ORDERS) ?? 'CREATED_AT_DESC';
   const time = (record: ConversationRecord) => (order.startsWith('UPDATED') ? record.updatedAt : record.createdAt);
   const sign = order.endsWith('_DESC') ? -1 : 1;

@@ -1,65 +1,86 @@
-/** A Kubernetes API for suites: the one that SANDLOT_TEST_KUBECONFIG names, else the one-machine cluster's in this process. */
+/** A Kubernetes API for suites: the one that SANDLOT_TEST_KUBECONFIG names, else the one-machine cluster's as a child process. */
+import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { SANDBOX, SANDBOX_POOL, SANDBOX_TEMPLATE } from '../../contracts/resources.js';
 import { createClient, loadKubeConfig, type KubeClient } from '../../kube/client.js';
 import { CUSTOM_RESOURCE_DEFINITION, NAMESPACE, type CustomResourceDefinition } from '../../kube/kinds.js';
-import { createLog } from '../../process/log.js';
 import { packageRoot } from '../../process/root.js';
 import { until } from './stack.js';
 
+/** Suites run from source and from dist/ alike, and so do the programs that they start. */
+export const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+export const execArgv = extension === 'ts' ? ['--import', import.meta.resolve('tsx')] : [];
+
+const KINDS = [SANDBOX, SANDBOX_TEMPLATE, SANDBOX_POOL];
+
 export interface Cluster {
+  /** Path of the file. */
+  kubeconfig: string;
   client: KubeClient;
   /** New, and deleted at the end. */
   namespace: string;
+  /** Another one, deleted at the end too. */
+  newNamespace(): Promise<string>;
   stop(): Promise<void>;
 }
 
 export async function startCluster(): Promise<Cluster> {
   const given = process.env.SANDLOT_TEST_KUBECONFIG ?? '';
   const own = given === '' ? await startOwn() : undefined;
-  const client = createClient(loadKubeConfig({ KUBECONFIG: own?.kubeconfig ?? given }), { userAgent: 'sandlot-test' });
-  for (const { plural } of [SANDBOX, SANDBOX_TEMPLATE, SANDBOX_POOL]) {
-    const text = readFileSync(join(packageRoot(), 'crds', `${plural}.yaml`), 'utf8');
-    const definition = parse(text) as CustomResourceDefinition;
-    await client.apply(CUSTOM_RESOURCE_DEFINITION, definition, { fieldManager: 'sandlot-test', force: true });
-  }
-  for (const kind of [SANDBOX, SANDBOX_TEMPLATE, SANDBOX_POOL])
-    await until(`${kind.plural} to be served`, () => client.list(kind, { namespace: 'default', limit: 1 }));
-  const namespace = `test-${randomBytes(4).toString('hex')}`;
-  await client.create(NAMESPACE, { metadata: { name: namespace } });
+  const kubeconfig = own?.kubeconfig ?? given;
+  const client = createClient(loadKubeConfig({ KUBECONFIG: kubeconfig }), { userAgent: 'sandlot-test' });
+  await installDefinitions(client);
+  const made: string[] = [];
+  const newNamespace = async () => {
+    const name = `test-${randomBytes(4).toString('hex')}`;
+    await client.create(NAMESPACE, { metadata: { name } });
+    made.push(name);
+    return name;
+  };
   return {
+    kubeconfig,
     client,
-    namespace,
+    namespace: await newNamespace(),
+    newNamespace,
     async stop() {
-      if (own === undefined) await client.delete(NAMESPACE, { name: namespace });
+      if (own === undefined) await Promise.allSettled(made.map((name) => client.delete(NAMESPACE, { name })));
       await client.close();
       await own?.stop();
     },
   };
 }
 
+async function installDefinitions(client: KubeClient): Promise<void> {
+  for (const { plural } of KINDS) {
+    const text = readFileSync(join(packageRoot(), 'crds', `${plural}.yaml`), 'utf8');
+    const definition = parse(text) as CustomResourceDefinition;
+    await client.apply(CUSTOM_RESOURCE_DEFINITION, definition, { fieldManager: 'sandlot-test', force: true });
+  }
+  // Just after a definition is new, its storage answers 404 or 429.
+  for (const kind of KINDS)
+    await until(`${kind.plural} to be served`, () => client.list(kind, { namespace: 'default', limit: 1 }));
+}
+
+/** In a process of its own: a suite's event loop must not slow the API that it measures itself by. */
 async function startOwn(): Promise<{ kubeconfig: string; stop(): Promise<void> }> {
-  // Only here: suites against a given cluster need none of it.
-  const { startApi } = await import('../../local/api/api.js');
   const folder = mkdtempSync(join(tmpdir(), 'sandlot-test-'));
-  const log = createLog({ name: 'local-api', level: 'fatal' });
-  const api = await startApi({
-    dataDir: folder,
-    host: '127.0.0.1',
-    port: 0,
-    token: randomBytes(16).toString('hex'),
-    log,
+  const serve = fileURLToPath(new URL(`../../local/api/serve.${extension}`, import.meta.url));
+  const child = fork(serve, [folder], { execArgv, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const kubeconfig = await new Promise<string>((resolve, reject) => {
+    child.once('message', (message) => resolve((message as { kubeconfig: string }).kubeconfig));
+    child.once('exit', (code) => reject(new Error(`the one-machine API ended with ${code}`)));
   });
-  const kubeconfig = join(folder, 'kubeconfig');
-  writeFileSync(kubeconfig, api.kubeconfig());
   return {
     kubeconfig,
     async stop() {
-      await api.close();
+      child.kill('SIGTERM');
+      await ended;
       rmSync(folder, { recursive: true, force: true });
     },
   };
