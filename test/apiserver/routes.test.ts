@@ -12,11 +12,6 @@ const web = t.testdir({ 'index.html': '<!doctype html><title>UI</title>' });
 mkdirSync(join(web, 'assets'));
 writeFileSync(join(web, 'assets', 'app-1a2b.js'), 'export {}');
 const rig = await startRig(cluster, db, { webRoot: web });
-t.teardown(async () => {
-  await rig.stop();
-  await db.close();
-  await cluster.stop();
-});
 for (const table of ['settings', 'secret', 'conversation', 'startTask'] as const)
   await (db.prisma[table] as { deleteMany(): Promise<unknown> }).deleteMany();
 
@@ -223,4 +218,9 @@ t.test('files of the UI', async (t) => {
   t.match(await rig.call('GET', '/assets/../../package.json'), { text: /UI/ }, 'nothing outside');
   t.match(await rig.call('GET', '/api/v1/none'), { status: 404, body: { detail: 'Not Found' } });
   t.match(await rig.call('POST', '/none', {}), { status: 405, body: { detail: 'Method Not Allowed' } });
+});
+
+t.test('the end', async () => {
+  await db.close();
+  await cluster.stop();
 });

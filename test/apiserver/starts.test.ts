@@ -35,10 +35,6 @@ const say = (text: string) => ({ role: 'user', content: [{ type: 'text', text }]
 const cluster = await startCluster();
 const db = await openTestDatabase();
 const hand = operatorHand(cluster.client, cluster.namespace);
-t.teardown(async () => {
-  await db.close();
-  await cluster.stop();
-});
 
 /** Plays the operator for one sandbox as soon as it is there. */
 async function comeUp(name: string): Promise<FakeAgent> {
@@ -397,4 +393,9 @@ t.test('a delete in the middle of a start leaves nothing', async (t) => {
   });
   t.match([200, 401].includes(late.status), true);
   t.equal(await db.prisma.event.count({ where: { conversationId: id } }), 0, 'late reports do not bring it back');
+});
+
+t.test('the end', async () => {
+  await db.close();
+  await cluster.stop();
 });

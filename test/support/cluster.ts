@@ -16,6 +16,7 @@ import { until } from './stack.js';
 export const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
 export const execArgv = extension === 'ts' ? ['--import', import.meta.resolve('tsx')] : [];
 
+const LEFT_OPEN_MS = 5000;
 const KINDS = [SANDBOX, SANDBOX_TEMPLATE, SANDBOX_POOL];
 
 export interface Cluster {
@@ -49,6 +50,8 @@ export async function startCluster(): Promise<Cluster> {
     newNamespace,
     async stop() {
       if (own === undefined) await Promise.allSettled(made.map((name) => client.delete(NAMESPACE, { name })));
+      // A watch that a suite left open on a server that goes on would hold this process for as long as it lasts: minutes.
+      setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();
       await client.close();
       await own?.stop();
     },
