@@ -2,7 +2,7 @@
 import t from 'tap';
 import type { WebSocket } from 'ws';
 import { openTestDatabase, operatorHand, startRig } from '../support/api-rig.js';
-import { startCluster } from '../support/cluster.js';
+import { endSuite, startCluster } from '../support/cluster.js';
 import { startFakeAgent } from '../support/fake-agent.js';
 import { until } from '../support/stack.js';
 
@@ -74,4 +74,4 @@ t.test('a start is told as it happens', async (t) => {
   });
 });
 
-t.test('the end', () => db.close().then(() => cluster.stop()));
+t.test('the end', () => db.close().then(() => endSuite(cluster)));

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { newId, openTestDatabase, startRig } from '../support/api-rig.js';
-import { startCluster } from '../support/cluster.js';
+import { endSuite, startCluster } from '../support/cluster.js';
 
 const V1 = '/api/v1';
 const cluster = await startCluster();
@@ -220,4 +220,4 @@ t.test('files of the UI', async (t) => {
   t.match(await rig.call('POST', '/none', {}), { status: 405, body: { detail: 'Method Not Allowed' } });
 });
 
-t.test('the end', () => db.close().then(() => cluster.stop()));
+t.test('the end', () => db.close().then(() => endSuite(cluster)));

@@ -5,7 +5,7 @@ import { sessionKey } from '../../contracts/keys.js';
 import { SANDBOX } from '../../contracts/resources.js';
 import { KubeError, type KubeClient } from '../../kube/client.js';
 import { newId, openTestDatabase, operatorHand, SECRET, startRig, type Rig } from '../support/api-rig.js';
-import { startCluster } from '../support/cluster.js';
+import { endSuite, startCluster } from '../support/cluster.js';
 import { startFakeAgent, type FakeAgent } from '../support/fake-agent.js';
 import { until } from '../support/stack.js';
 
@@ -395,4 +395,4 @@ t.test('a delete in the middle of a start leaves nothing', async (t) => {
   t.equal(await db.prisma.event.count({ where: { conversationId: id } }), 0, 'late reports do not bring it back');
 });
 
-t.test('the end', () => db.close().then(() => cluster.stop()));
+t.test('the end', () => db.close().then(() => endSuite(cluster)));

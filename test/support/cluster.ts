@@ -50,12 +50,19 @@ export async function startCluster(): Promise<Cluster> {
     newNamespace,
     async stop() {
       if (own === undefined) await Promise.allSettled(made.map((name) => client.delete(NAMESPACE, { name })));
-      // A watch that a suite left open on a server that goes on would hold this process for as long as it lasts: minutes.
-      setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();
       await client.close();
       await own?.stop();
     },
   };
+}
+
+/**
+ * For the last test of a suite: a watch that was left open on a server that goes on would hold this process for as long as
+ * it lasts, which is minutes.
+ */
+export async function endSuite(cluster: Cluster): Promise<void> {
+  setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();
+  await cluster.stop();
 }
 
 async function installDefinitions(client: KubeClient): Promise<void> {
