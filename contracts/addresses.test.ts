@@ -1,5 +1,5 @@
 import t from 'tap';
-import { signPass, verifyPass } from './tokens.js';
+import { signPass, verifyPass, verifyShare } from './tokens.js';
 import {
   entryUrl,
   parseHost,
@@ -91,6 +91,12 @@ t.test('passes: signed, for one use, until they expire', async (t) => {
   t.match(text, /^[\w-]+\.[\w-]+$/, 'fits into URLs and cookies as it is');
   t.equal(verifyPass(SECRET, text, 'cookie', now), undefined);
   t.equal(verifyPass(SECRET, text, 'entry', now + 60_000), undefined);
+  const share = { use: 'share', slot: SLOT, share: 'team', exp: now / 1000 + 60 } as const;
+  t.same(verifyShare(SECRET, signPass(SECRET, share), 'share', now), share);
+  t.equal(verifyShare(SECRET, signPass(SECRET, share), 'guest', now), undefined);
+  t.equal(verifyShare(SECRET, signPass(SECRET, share), 'share', now + 60_000), undefined);
+  t.equal(verifyShare(SECRET, text, 'share', now), undefined, 'an entry pass is no share link');
+  t.equal(verifyPass(SECRET, signPass(SECRET, share), 'entry', now), undefined, 'nor the other way round');
   t.equal(verifyPass(`${SECRET}x`, text, 'entry', now), undefined);
   const [payload = '', signature = ''] = text.split('.');
   const forged = Buffer.from(JSON.stringify({ ...pass, owner: 'mallory' })).toString('base64url');

@@ -124,9 +124,26 @@ export interface SandboxSpec {
      */
     port: number;
     /**
-     * Private lets the owner in, Shared also holders of a share link, Public everyone.
+     * Private lets the owner in, whatever a share says; Shared also the holders of share links that name the port or no port; Public everyone.
      */
     visibility?: 'Private' | 'Shared' | 'Public';
+  }[];
+  /**
+   * Who else may reach ports of this sandbox for a while. Each entry is one share link that the API server signed; removing the entry revokes the link, and what was opened with it is closed within seconds.
+   */
+  shares?: {
+    /**
+     * Name of the share, unique in this sandbox.
+     */
+    id: string;
+    /**
+     * Names or numbers of the ports that it opens; without them all whose visibility is Shared. The agent's and the editor's ports are never opened, nor such as spec.ports lists as Private.
+     */
+    ports?: (number | string)[];
+    /**
+     * When the share ends by itself.
+     */
+    expiresAt: string;
   }[];
   /**
    * When the operator pauses and deletes the sandbox by itself. Durations are written like 90s, 20m, 12h or 30d; 0s switches a rule off.

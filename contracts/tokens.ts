@@ -1,6 +1,7 @@
 /**
  * Gateway passes: how a browser without headers is let into a sandbox. The API server signs an entry pass into a URL
- * (one minute); the gateway exchanges it for a cookie pass on that host. Both are `payload.signature`, base64url.
+ * (one minute), or a share pass into a link that others may use; the gateway exchanges either for a cookie pass on that host.
+ * All are `payload.signature`, base64url.
  */
 import { createHmac } from 'node:crypto';
 import { z } from 'zod';
@@ -19,29 +20,54 @@ const passSchema = z.object({
 });
 export type GatewayPass = z.infer<typeof passSchema>;
 
+/**
+ * A share link and the cookie that it becomes. It outlives pauses and resumes: it is good while `spec.shares` of the Sandbox
+ * holds its id, and opens the ports that are listed there.
+ */
+const shareSchema = z.object({
+  use: z.enum(['share', 'guest']),
+  slot: z.string(),
+  /** `id` of the entry in spec.shares. */
+  share: z.string(),
+  /** Expiry, seconds since 1970. */
+  exp: z.number().int(),
+});
+export type SharePass = z.infer<typeof shareSchema>;
+
 /** Query parameter of the entry URL, and path at which the gateway exchanges it. `to` is the local path to go on to. */
 export const PASS_PATH = '/_sandlot/enter';
 export const PASS_PARAMETER = 'pass';
 
-export function signPass(secret: string, pass: GatewayPass): string {
+/** For entryUrl (urls.ts) or a cookie. */
+export function signPass(secret: string, pass: GatewayPass | SharePass): string {
   const payload = Buffer.from(JSON.stringify(pass)).toString('base64url');
   return `${payload}.${signature(secret, payload)}`;
 }
 
-/** The pass, or undefined when it is malformed, forged, expired or of the other use. */
+/** The pass, or undefined when it is malformed, forged, expired or of another use. */
 export function verifyPass(
   secret: string,
   text: string,
   use: GatewayPass['use'],
   nowMs: number,
 ): GatewayPass | undefined {
+  const parsed = passSchema.safeParse(opened(secret, text));
+  return parsed.success && parsed.data.use === use && parsed.data.exp * 1000 > nowMs ? parsed.data : undefined;
+}
+
+/** As verifyPass, for share links and the cookies of their guests. */
+export function verifyShare(secret: string, text: string, use: SharePass['use'], nowMs: number): SharePass | undefined {
+  const parsed = shareSchema.safeParse(opened(secret, text));
+  return parsed.success && parsed.data.use === use && parsed.data.exp * 1000 > nowMs ? parsed.data : undefined;
+}
+
+/** What was signed; undefined when the signature is not ours. */
+function opened(secret: string, text: string): unknown {
   const dot = text.indexOf('.');
   if (dot < 1 || text.length > 4096) return undefined;
   const payload = text.slice(0, dot);
   if (!sameSecret(text.slice(dot + 1), signature(secret, payload))) return undefined;
-  const parsed = passSchema.safeParse(JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')));
-  if (!parsed.success || parsed.data.use !== use || parsed.data.exp * 1000 <= nowMs) return undefined;
-  return parsed.data;
+  return JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
 }
 
 function signature(secret: string, payload: string): string {

@@ -8,6 +8,7 @@ export type Reason =
   | 'NoCredentials'
   | 'WrongKey'
   | 'ForeignOrigin'
+  | 'AccessEnded'
   | 'BadPass'
   | 'SandboxPaused'
   | 'SandboxStarting'

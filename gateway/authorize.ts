@@ -1,16 +1,17 @@
 /** Who may reach a port: decided in memory on every request and upgrade, closed by default. */
 import { timingSafeEqual } from 'node:crypto';
-import { verifyPass, type GatewayPass } from '../contracts/tokens.js';
-import { cookieValues } from './cookies.js';
+import { verifyPass, verifyShare, type GatewayPass, type SharePass } from '../contracts/tokens.js';
+import { cookieValues, guestValues } from './cookies.js';
 import { queryOf, type RequestHead } from './http/request.js';
 import { mayUseCookie, type Origins } from './origins.js';
-import type { Port, Route } from './table.js';
+import { isSharedBy, type Port, type Route } from './table.js';
 
 /** What let a request in; a label in the log. */
-export type Grant = 'key' | 'token' | 'cookie' | 'public' | 'probe';
+export type Grant = 'key' | 'token' | 'cookie' | 'share' | 'public' | 'probe';
 
 export type Verdict =
-  | { allowed: true; by: Grant }
+  /** `share`: id of the share link, when that is what let the request in. */
+  | { allowed: true; by: Grant; share?: string }
   /** A WebSocket that shows its key in the first frame. */
   | { allowed: 'by-frame' }
   | { allowed: false; status: 401 | 403; reason: 'NoCredentials' | 'WrongKey' | 'ForeignOrigin'; message: string };
@@ -47,9 +48,10 @@ export function authorize(question: Question): Verdict {
     return deny(401, 'WrongKey', 'The session key is not the current key of this sandbox.');
   if (port.name === 'vscode' && hasEditorToken(question)) return allow('token');
   if (port.isPublic) return allow('public');
-  if (hasPass(question))
+  const byCookie = cookieGrant(question);
+  if (byCookie !== undefined)
     return mayUseCookie(head, route.slot, question.origins)
-      ? allow('cookie')
+      ? byCookie
       : deny(403, 'ForeignOrigin', 'This page may not use the sandbox in your name.');
   if (port.name === 'agent' && PROBES.has(path) && (head.method === 'GET' || head.method === 'HEAD'))
     return allow('probe');
@@ -79,8 +81,14 @@ function hasEditorToken({ head, route, origins }: Question): boolean {
   );
 }
 
-function hasPass({ head, route, cookieName, passes, now }: Question): boolean {
-  return cookieValues(head.cookie, cookieName).some((text) => isCurrent(passes.verify(text, now), route));
+function cookieGrant({ head, route, port, cookieName, passes, now }: Question): Verdict | undefined {
+  if (cookieValues(head.cookie, cookieName).some((text) => isCurrent(passes.owner(text, now), route)))
+    return allow('cookie');
+  if (route.shares.size === 0) return undefined;
+  const share = guestValues(head.cookie, cookieName)
+    .map((text) => passes.guest(text, now))
+    .find((pass) => pass?.slot === route.slot && isSharedBy(route, pass.share, port, now))?.share;
+  return share === undefined ? undefined : { allowed: true, by: 'share', share };
 }
 
 /** A pass lives as long as its sandbox's owner and key. */
@@ -92,24 +100,30 @@ export function sameText(a: string, b: string): boolean {
   return a.length === b.length && timingSafeEqual(Buffer.from(a, 'latin1'), Buffer.from(b, 'latin1'));
 }
 
+/** Cookies, verified; good ones are remembered, since a browser sends the same one with every request. */
 export interface Passes {
-  verify(text: string, now: number): GatewayPass | undefined;
+  owner(text: string, now: number): GatewayPass | undefined;
+  guest(text: string, now: number): SharePass | undefined;
 }
 
 const MAX_PASSES = 10_000;
 
-/** Verifies cookie passes and remembers good ones, since a browser sends the same one with every request. */
 export function createPasses(secret: string): Passes {
-  const known = new Map<string, GatewayPass>();
   return {
-    verify(text, now) {
-      const remembered = known.get(text);
-      if (remembered !== undefined) return remembered.exp * 1000 > now ? remembered : undefined;
-      const pass = verifyPass(secret, text, 'cookie', now);
-      if (pass === undefined) return undefined;
-      if (known.size >= MAX_PASSES) known.clear();
-      known.set(text, pass);
-      return pass;
-    },
+    owner: remembering((text, now) => verifyPass(secret, text, 'cookie', now)),
+    guest: remembering((text, now) => verifyShare(secret, text, 'guest', now)),
+  };
+}
+
+function remembering<Pass extends { exp: number }>(verify: (text: string, now: number) => Pass | undefined) {
+  const known = new Map<string, Pass>();
+  return (text: string, now: number): Pass | undefined => {
+    const remembered = known.get(text);
+    if (remembered !== undefined) return remembered.exp * 1000 > now ? remembered : undefined;
+    const pass = verify(text, now);
+    if (pass === undefined) return undefined;
+    if (known.size >= MAX_PASSES) known.clear();
+    known.set(text, pass);
+    return pass;
   };
 }

@@ -46,6 +46,7 @@ export function settle(exchange: Exchange, answer?: Answer): void {
   if (exchange.over) return;
   exchange.over = true;
   const { connection, forward } = exchange;
+  connection.forward = undefined;
   if (forward.head.websocket) forward.route.load.tunnels--;
   else forward.route.load.requests--;
   connection.gateway.observer.finished({

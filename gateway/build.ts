@@ -46,6 +46,7 @@ export function buildGateway(settings: GatewaySettings, parts: GatewayParts): Ga
     isSynced: parts.isSynced,
     draining: false,
     connections: new Set(),
+    changed: new Set(),
   };
 }
 

@@ -1,6 +1,7 @@
 /** One connection of a client, as those who use it in turn see it: the head reader, an exchange, a tunnel. */
 import type { Socket } from 'node:net';
 import { renderAnswer, type Answer } from './answers.js';
+import type { Forward } from './decide.js';
 import type { Gateway } from './gateway.js';
 import type { RequestHead } from './http/request.js';
 import type { LinkUser } from './link.js';
@@ -10,6 +11,8 @@ export interface ClientUser extends LinkUser {
   expired(): void;
   /** The gateway is about to stop: finish soon. */
   drain(): void;
+  /** What is under way is allowed no longer. */
+  revoked(): void;
 }
 
 export interface Connection {
@@ -17,6 +20,8 @@ export interface Connection {
   socket: Socket;
   ip: string;
   user: ClientUser;
+  /** What it was let in for, while that is under way. */
+  forward: Forward | undefined;
   /** Bytes that came and were not used yet. */
   stash: Buffer | undefined;
   /** When `user.expired` is called (ms since 1970). */

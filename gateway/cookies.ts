@@ -39,6 +39,23 @@ export function cookieValues(cookie: string | undefined, name: string): string[]
     .map((part) => part.slice(name.length + 1));
 }
 
+/** Cookie of one share link: beside the owner's, and beside those of other links. */
+export const guestForm = (form: CookieForm, share: string): CookieForm => ({
+  ...form,
+  name: `${form.name}-guest-${share}`,
+});
+
+/** Values of the cookies of all share links of this address. */
+export function guestValues(cookie: string | undefined, name: string): string[] {
+  const start = `${name}-guest-`;
+  if (cookie === undefined || !cookie.includes(start)) return [];
+  return cookie
+    .split(';')
+    .map((part) => part.trim())
+    .filter((part) => part.startsWith(start) && part.includes('='))
+    .map((part) => part.slice(part.indexOf('=') + 1));
+}
+
 /** The Cookie field for the pod: without the gateway's own; undefined when nothing is left. */
 export function cookiesForPod(cookie: string): string | undefined {
   if (!/sandlot-pass/i.test(cookie)) return cookie;

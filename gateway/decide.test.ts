@@ -297,5 +297,10 @@ t.test('table: joins slices with sandboxes, whatever comes first, and forgets', 
   t.equal(table.bySlot(A), undefined);
   t.equal([...table.routes()].length, 1);
   t.equal(table.byKey(''), undefined);
-  t.same(portOf(table.bySlot(B) as Route, 8000), { name: 'agent', number: 8000, isPublic: false });
+  t.same(portOf(table.bySlot(B) as Route, 8000), {
+    name: 'agent',
+    number: 8000,
+    isPublic: false,
+    visibility: undefined,
+  });
 });

@@ -1,12 +1,12 @@
 /** The request path up to the first byte for the pod: locate → authorize → resolve. Pure but for the table it reads. */
-import { PASS_PARAMETER, PASS_PATH, signPass, verifyPass } from '../contracts/tokens.js';
+import { PASS_PARAMETER, PASS_PATH, signPass, verifyPass, verifyShare } from '../contracts/tokens.js';
 import { renderEmpty, type Answer } from './answers.js';
 import { authorize, isCurrent, type Grant, type Passes, type Verdict } from './authorize.js';
-import { cookieForm, setCookie, type CookieForm } from './cookies.js';
+import { cookieForm, guestForm, setCookie, type CookieForm } from './cookies.js';
 import { isNavigation, queryOf, type RequestHead } from './http/request.js';
 import { IN_FIRST_FRAME, locate, type Located } from './locate.js';
 import { corsLines, isPreflight, isTrusted, preflightLines, type Origins } from './origins.js';
-import { portOf, type Lookup, type Port, type Route } from './table.js';
+import { isSharedBy, portOf, type Lookup, type Port, type Route } from './table.js';
 
 export interface Rules {
   secret: string;
@@ -31,6 +31,8 @@ export interface Context {
 
 export interface Forward extends Context {
   grant: Grant;
+  /** Id of the share link that let the request in. */
+  share: string | undefined;
 }
 
 export type Decision =
@@ -63,7 +65,7 @@ export function decide(head: RequestHead, lookup: Lookup, rules: Rules, now: num
   });
   if (verdict.allowed === 'by-frame') return { do: 'await-frame', located, head };
   if (verdict.allowed === false) return refuse(verdict, context);
-  return resolve({ ...context, grant: verdict.by }, rules);
+  return resolve({ ...context, grant: verdict.by, share: verdict.share }, rules);
 }
 
 /** A request that showed its key in the first frame of its WebSocket; undefined when the key is not the sandbox's. */
@@ -76,7 +78,7 @@ export function decideByFrame(
   const { slot } = waiting.located;
   if (route === undefined || (slot !== IN_FIRST_FRAME && slot !== route.slot)) return undefined;
   const context = contextOf(waiting.head, { ...waiting.located, slot: route.slot }, route, rules);
-  return resolve({ ...context, grant: 'key' }, rules);
+  return resolve({ ...context, grant: 'key', share: undefined }, rules);
 }
 
 function contextOf(head: RequestHead, located: Located, route: Route, rules: Rules): Context {
@@ -175,24 +177,46 @@ function withSlash(context: Context): Decision {
 
 const COOKIE_SECONDS = 12 * 3600;
 
-/** Exchanges an entry pass for the cookie and goes on to the local path of `to`. */
+/** Exchanges an entry pass or a share link for the cookie and goes on to the local path of `to`. */
 function enter(context: Context, rules: Rules, now: number): Decision {
-  const { head, route, located } = context;
-  const text = queryOf(head.query, PASS_PARAMETER);
-  const pass = text === undefined ? undefined : verifyPass(rules.secret, text, 'entry', now);
-  if (head.method !== 'GET' || pass === undefined || !isCurrent(pass, route))
+  const { head, located } = context;
+  const text = head.method === 'GET' ? queryOf(head.query, PASS_PARAMETER) : undefined;
+  const cookie =
+    text === undefined
+      ? undefined
+      : (ownersCookie(text, context, rules, now) ?? guestsCookie(text, context, rules, now));
+  if (cookie === undefined)
     return answered(
-      { status: 403, reason: 'BadPass', message: 'Open the sandbox again from its conversation.' },
+      {
+        status: 403,
+        reason: 'BadPass',
+        message: 'Open the sandbox again from its conversation, or ask for a new link.',
+      },
       context,
     );
   const lines = [
     `Location: ${located.prefix}${localPath(queryOf(head.query, 'to'))}`,
-    `Set-Cookie: ${newCookie(context, rules, now)}`,
+    `Set-Cookie: ${cookie}`,
     'Cache-Control: no-store',
     'Referrer-Policy: no-referrer',
     '',
   ].join('\r\n');
   return { do: 'reply', status: 302, text: renderEmpty(302, lines, true), context };
+}
+
+function ownersCookie(text: string, context: Context, rules: Rules, now: number): string | undefined {
+  const pass = verifyPass(rules.secret, text, 'entry', now);
+  return isCurrent(pass, context.route) ? newCookie(context, rules, now) : undefined;
+}
+
+function guestsCookie(text: string, context: Context, rules: Rules, now: number): string | undefined {
+  const { route, port, cookie } = context;
+  const pass = verifyShare(rules.secret, text, 'share', now);
+  if (pass === undefined || pass.slot !== route.slot || !isSharedBy(route, pass.share, port, now)) return undefined;
+  const ends = Math.min(pass.exp * 1000, route.shares.get(pass.share)?.expiresAt ?? 0);
+  const seconds = Math.min(Math.floor((ends - now) / 1000), COOKIE_SECONDS);
+  const guest = { ...pass, use: 'guest', exp: Math.floor(now / 1000) + seconds } as const;
+  return setCookie(guestForm(cookie, pass.share), signPass(rules.secret, guest), seconds);
 }
 
 /** Set-Cookie that keeps a browser in. */

@@ -17,8 +17,14 @@ import { fieldOf, isNavigation } from './http/request.js';
 import { parseResponse, type ResponseHead } from './http/response.js';
 import type { LinkUser } from './link.js';
 import type { Upstream } from './pool.js';
+import { isPlatform } from './table.js';
 import { startTunnel } from './tunnel.js';
 
+const ACCESS_ENDED: Answer = {
+  status: 401,
+  reason: 'AccessEnded',
+  message: 'The key or the link that opened this is no longer good.',
+};
 const MAX_INTERIM = 16;
 /** Up to this size head and body are copied into one write: one system call and one packet. */
 const ONE_WRITE = 16 * 1024;
@@ -48,6 +54,7 @@ export function startExchange(connection: Connection, forward: Forward, accepted
   if (forward.head.websocket) load.tunnels++;
   else load.requests++;
   connection.user = clientSide(exchange);
+  connection.forward = forward;
   touch(exchange);
   connectPod(exchange, { attach, fail });
 }
@@ -74,9 +81,9 @@ function outgoing({ connection, forward }: Exchange): Outgoing {
   return {
     target: located.target,
     prefix: located.prefix,
-    injectKey: grant === 'cookie' && (port.name === 'agent' || port.name === 'vscode') ? route.key : undefined,
+    injectKey: grant === 'cookie' && isPlatform(port) ? route.key : undefined,
     key: route.key,
-    isPlatformPort: port.name === 'agent' || port.name === 'vscode',
+    isPlatformPort: isPlatform(port),
     clientIp: connection.ip,
     protocol: gateway.rules.origins.protocol,
     forwardedFor: gateway.trustForwarded ? fieldOf(head, 'x-forwarded-for') : undefined,
@@ -93,6 +100,7 @@ function clientSide(exchange: Exchange): ClientUser {
     expired: () => fail(exchange, { status: 504, reason: 'TimedOut', message: 'The sandbox did not answer in time.' }),
     // A request in flight may end; its connection is closed with its answer.
     drain: () => undefined,
+    revoked: () => fail(exchange, ACCESS_ENDED),
   };
 }
 
@@ -193,7 +201,7 @@ function incoming({ connection, forward, keepAlive }: Exchange) {
     prefix: forward.located.prefix,
     trustedOrigin: forward.trustedOrigin,
     embedders: gateway.embedders,
-    guarded: forward.grant === 'cookie',
+    guarded: forward.grant === 'cookie' || forward.grant === 'share',
     base: `${gateway.rules.origins.protocol}://${forward.head.host}`,
     cookie: forward.grant === 'token' && isNavigation(forward.head) ? newCookie(forward, gateway.rules) : undefined,
     keepAlive,

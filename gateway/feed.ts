@@ -71,6 +71,7 @@ function slimSandbox({ metadata, spec, status }: Sandbox): Sandbox {
       ...(spec.owner === undefined ? {} : { owner: spec.owner }),
       ...(spec.runState === undefined ? {} : { runState: spec.runState }),
       ...(spec.ports === undefined ? {} : { ports: spec.ports }),
+      ...(spec.shares === undefined ? {} : { shares: spec.shares }),
     },
     ...(status === undefined
       ? {}

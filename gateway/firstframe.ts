@@ -39,6 +39,7 @@ export function awaitFrame(connection: Connection, waiting: Waiting): void {
     drained: () => undefined,
     expired: () => refuse(connection, waiting, 4001, 'Authentication failed'),
     drain: () => refuse(connection, waiting, 1012, 'restarting'),
+    revoked: () => undefined,
   };
   if (connection.stash !== undefined) readFrame(connection, waiting);
 }

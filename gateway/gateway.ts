@@ -52,6 +52,8 @@ export interface Gateway {
   isSynced(): boolean;
   draining: boolean;
   connections: Set<Connection>;
+  /** Slots whose sandbox has changed since rights were last looked at. */
+  changed: Set<string>;
 }
 
 export type { Answer };

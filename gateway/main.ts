@@ -32,7 +32,10 @@ async function start(config: GatewayConfig, env: NodeJS.ProcessEnv, log: Logger)
   const registry = createMetrics('gateway');
   const client = createClient(loadKubeConfig(env), { userAgent: 'sandlot-gateway' });
   const pool = newPool();
-  const table = createTable(config.SANDLOT_SECRET, { moved: pool.forget });
+  const table = createTable(config.SANDLOT_SECRET, {
+    moved: pool.forget,
+    changed: (slot) => gateway.changed.add(slot),
+  });
   const accessLog = config.SANDLOT_ACCESS_LOG ? createAccessLog() : noAccessLog;
   const observer = createObserver(registry, accessLog, {
     connections: () => gateway.connections.size,

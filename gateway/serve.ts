@@ -23,6 +23,7 @@ export function acceptConnection(gateway: Gateway, socket: Socket): void {
     socket,
     ip: (socket.remoteAddress ?? '').replace(/^::ffff:/, ''),
     user: undefined as unknown as ClientUser,
+    forward: undefined,
     stash: undefined,
     deadline: gateway.clock.now + gateway.timeouts.firstByteMs,
     next: (keepAlive) => next(connection, keepAlive),
@@ -59,6 +60,7 @@ function headReader(connection: Connection): ClientUser {
     drain() {
       if (connection.stash === undefined) socket.end();
     },
+    revoked: () => undefined,
   };
 }
 
@@ -186,6 +188,7 @@ function linger(connection: Connection): void {
     drained: () => undefined,
     expired: () => socket.destroy(),
     drain: () => undefined,
+    revoked: () => undefined,
   };
   connection.deadline = gateway.clock.now + LINGER_MS;
   socket.resume();

@@ -1,6 +1,7 @@
 /** The listening side: accepts connections, keeps their deadlines, and lets them go in good order. */
 import { createServer, type AddressInfo } from 'node:net';
 import type { Gateway } from './gateway.js';
+import { endRevoked } from './rights.js';
 import { acceptConnection } from './serve.js';
 
 export interface Listening {
@@ -51,6 +52,7 @@ export async function listenGateway(
 export function tick(gateway: Gateway, now: number): void {
   gateway.clock.now = now;
   gateway.pool.sweep(now);
+  endRevoked(gateway, now);
   for (const connection of gateway.connections) if (connection.deadline <= now) connection.user.expired();
 }
 

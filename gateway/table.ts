@@ -38,9 +38,18 @@ export interface Route {
   address: Address | undefined;
   /** Further ports and visibilities of spec.ports. */
   ports: readonly { name: string; port: number; visibility: string }[];
+  /** Share links that are good, by their ids. */
+  shares: ReadonlyMap<string, Share>;
   load: Load;
   /** Last traffic as any gateway has written it to the Sandbox, ms since 1970; 0 for never. */
   reportedTraffic: number;
+}
+
+export interface Share {
+  /** Names and numbers; undefined for every port of visibility Shared. */
+  ports: readonly (string | number)[] | undefined;
+  /** ms since 1970. */
+  expiresAt: number;
 }
 
 /** What the request path needs. */
@@ -61,6 +70,8 @@ export interface RouteTable extends Lookup {
 interface Listeners {
   /** The pod behind a slot is another one now, or gone: connections to the old one must not be used again. */
   moved?(slot: string): void;
+  /** Anything about a slot may be different now, or it is gone. */
+  changed?(slot: string): unknown;
 }
 
 /** Keys are indexed by their hash, so that a lookup's duration tells nothing about keys that nearly match. */
@@ -82,6 +93,7 @@ export function createTable(secret: string, listeners: Listeners = {}): RouteTab
     if (entry === undefined || route === undefined) return undefined;
     indexed.delete(id);
     slots.delete(entry.slot);
+    listeners.changed?.(entry.slot);
     keys.delete(entry.key);
     for (const conversation of entry.conversations)
       if (conversations.get(conversation) === entry.slot) conversations.delete(conversation);
@@ -94,6 +106,7 @@ export function createTable(secret: string, listeners: Listeners = {}): RouteTab
     const moved = route.address?.ip !== best?.ip;
     slots.set(slot, { ...route, address: best });
     if (moved) listeners.moved?.(slot);
+    listeners.changed?.(slot);
   };
   const removeSlice = (slice: EndpointSlice) => {
     const id = idOf(slice.metadata);
@@ -120,6 +133,7 @@ export function createTable(secret: string, listeners: Listeners = {}): RouteTab
       const load = before?.slot === slot ? before.load : { requests: 0, tunnels: 0, lastTraffic: 0 };
       const route = routeOf(sandbox, slot, secret, load);
       slots.set(slot, { ...route, address: bestOf(addresses.get(slot)) });
+      listeners.changed?.(slot);
       const entry = { slot, key: hashOf(route.key), conversations: conversationsOf(sandbox) };
       indexed.set(id, entry);
       keys.set(entry.key, slot);
@@ -165,10 +179,16 @@ function routeOf(sandbox: Sandbox, slot: string, secret: string, load: Load): Ro
       port: port.port,
       visibility: port.visibility ?? 'Private',
     })),
+    shares: new Map((sandbox.spec.shares ?? []).map((share) => [share.id, shareOf(share)])),
     load,
     reportedTraffic: Date.parse(sandbox.metadata.annotations?.[ANNOTATION.lastTraffic] ?? '') || 0,
   };
 }
+
+const shareOf = ({ ports, expiresAt }: NonNullable<Sandbox['spec']['shares']>[number]): Share => ({
+  ports,
+  expiresAt: Date.parse(expiresAt) || 0,
+});
 
 /** Paused as soon as it shall pause: from then on its key is dead, whatever still runs. */
 function stateOf(sandbox: Sandbox): Route['state'] {
@@ -231,6 +251,8 @@ export interface Port {
   name: string | undefined;
   number: number | undefined;
   isPublic: boolean;
+  /** What spec.ports says of it; undefined when it says nothing. */
+  visibility: string | undefined;
 }
 
 export function portOf(route: Route, ref: PortRef): Port {
@@ -239,8 +261,26 @@ export function portOf(route: Route, ref: PortRef): Port {
   const number = typeof ref === 'number' ? ref : numbers?.get(ref);
   const rule = route.ports.find((port) => port.port === number || port.name === name);
   // The agent port is the sandbox itself: no visibility opens it.
-  return { name, number, isPublic: rule?.visibility === 'Public' && name !== 'agent' };
+  return {
+    name,
+    number,
+    isPublic: rule?.visibility === 'Public' && name !== 'agent',
+    visibility: rule?.visibility,
+  };
 }
+
+/** Whether a share link opens a port now. Agent and editor are the sandbox itself: whoever has them has its key. */
+export function isSharedBy(route: Route, id: string, port: Port, now: number): boolean {
+  const share = route.shares.get(id);
+  if (share === undefined || share.expiresAt <= now || isPlatform(port)) return false;
+  if (share.ports === undefined) return port.visibility === 'Shared';
+  const declared = route.ports.find((one) => one.port === port.number)?.name;
+  const listed = [port.name, port.number, declared].some((one) => one !== undefined && share.ports?.includes(one));
+  return listed && port.visibility !== 'Private';
+}
+
+/** The agent server and VS Code, by whatever name or number they are asked for. */
+export const isPlatform = ({ name }: Pick<Port, 'name'>): boolean => name === 'agent' || name === 'vscode';
 
 function nameOf(route: Route, number: number): string | undefined {
   for (const [name, known] of route.address?.ports ?? []) if (known === number) return name;

@@ -9,8 +9,8 @@ interface Tunnel {
   upstream: Upstream;
   fromPod: Frames;
   fromClient: Frames;
-  /** The gateway is stopping: say so to the client between two frames. */
-  leaving: boolean;
+  /** Close frame for the client, to be put in between two frames of the pod. */
+  goodbye: Buffer | undefined;
   /** Sides that have ended. */
   ended: number;
 }
@@ -19,7 +19,9 @@ interface Tunnel {
 const HALF_CLOSED_MS = 30_000;
 const GOODBYE_MS = 2_000;
 /** 1012, service restart: clients come back. */
-const GOODBYE = closeFrame(1012, 'restarting');
+const RESTARTING = closeFrame(1012, 'restarting');
+/** 1008, policy violation: coming back with the same key or cookie is no use. */
+const ACCESS_ENDED = closeFrame(1008, 'access ended');
 
 export function startTunnel(exchange: Exchange, upstream: Upstream, first: Buffer): void {
   const { connection } = exchange;
@@ -28,7 +30,7 @@ export function startTunnel(exchange: Exchange, upstream: Upstream, first: Buffe
     upstream,
     fromPod: newFrames(),
     fromClient: newFrames(),
-    leaving: false,
+    goodbye: undefined,
     ended: 0,
   };
   const client = connection.socket;
@@ -39,7 +41,8 @@ export function startTunnel(exchange: Exchange, upstream: Upstream, first: Buffe
     closed: () => stop(tunnel),
     drained: () => pod.resume(),
     expired: () => stop(tunnel),
-    drain: () => leave(tunnel),
+    drain: () => leave(tunnel, RESTARTING),
+    revoked: () => leave(tunnel, ACCESS_ENDED),
   };
   upstream.user = {
     data: (chunk) => toClient(tunnel, chunk),
@@ -55,7 +58,8 @@ export function startTunnel(exchange: Exchange, upstream: Upstream, first: Buffe
 function touch(tunnel: Tunnel, isData: boolean): void {
   const { connection, forward } = tunnel.exchange;
   const { now } = connection.gateway.clock;
-  if (tunnel.ended === 0 && !tunnel.leaving) connection.deadline = now + connection.gateway.timeouts.idleMs;
+  if (tunnel.ended === 0 && tunnel.goodbye === undefined)
+    connection.deadline = now + connection.gateway.timeouts.idleMs;
   // Pings keep a connection open, but nobody works because of them.
   if (isData) forward.route.load.lastTraffic = now;
 }
@@ -75,7 +79,7 @@ function toClient(tunnel: Tunnel, chunk: Buffer): void {
   touch(tunnel, follow(tunnel.fromPod, chunk));
   exchange.bytesOut += chunk.length;
   if (!socket.write(chunk)) upstream.socket.pause();
-  if (tunnel.leaving) sayGoodbye(tunnel);
+  if (tunnel.goodbye !== undefined) sayGoodbye(tunnel);
 }
 
 function halfClosed(tunnel: Tunnel, end: () => void): void {
@@ -85,17 +89,18 @@ function halfClosed(tunnel: Tunnel, end: () => void): void {
   connection.deadline = connection.gateway.clock.now + HALF_CLOSED_MS;
 }
 
-function leave(tunnel: Tunnel): void {
+function leave(tunnel: Tunnel, goodbye: Buffer): void {
   const { connection } = tunnel.exchange;
-  tunnel.leaving = true;
+  if (tunnel.goodbye !== undefined) return;
+  tunnel.goodbye = goodbye;
   connection.deadline = connection.gateway.clock.now + GOODBYE_MS;
   sayGoodbye(tunnel);
 }
 
 function sayGoodbye(tunnel: Tunnel): void {
   const { socket } = tunnel.exchange.connection;
-  if (!atBoundary(tunnel.fromPod) || socket.writableEnded) return;
-  socket.end(GOODBYE);
+  if (tunnel.goodbye === undefined || !atBoundary(tunnel.fromPod) || socket.writableEnded) return;
+  socket.end(tunnel.goodbye);
   tunnel.upstream.socket.end();
 }
 

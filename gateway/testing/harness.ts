@@ -62,7 +62,7 @@ export async function startTestGateway(
 ): Promise<TestGateway> {
   const finished: Finished[] = [];
   const pool = createPool({ dialTimeoutMs: 2_000, idleMs: 60_000, maxIdlePerPort: 64 });
-  const table = createTable(SECRET, { moved: pool.forget });
+  const table = createTable(SECRET, { moved: pool.forget, changed: (slot) => gateway.changed.add(slot) });
   const gateway = buildGateway(
     {
       secret: SECRET,

@@ -1,0 +1,37 @@
+/**
+ * Rights that end while something is under way: a key that a resume has replaced, a sandbox of another owner or gone, a share
+ * that was revoked or has expired, a port that is no longer public. Checked with every pass over the deadlines, for what the
+ * table says has changed.
+ */
+import type { Forward } from './decide.js';
+import type { Gateway } from './gateway.js';
+import { isSharedBy, portOf, type Route } from './table.js';
+
+/** Whether what was let in before would be let in now. Pure. */
+export function isStillAllowed({ grant, share, route, located }: Forward, now: Route | undefined, at: number): boolean {
+  if (now === undefined) return false;
+  switch (grant) {
+    case 'probe':
+      return true;
+    case 'public':
+      return portOf(now, located.port).isPublic;
+    case 'share':
+      return share !== undefined && isSharedBy(now, share, portOf(now, located.port), at);
+    case 'key':
+    case 'token':
+    case 'cookie':
+      return now.epoch === route.epoch && now.owner === route.owner;
+  }
+}
+
+/** Ends what has lost its right since the last time. */
+export function endRevoked(gateway: Gateway, now: number): void {
+  const { changed } = gateway;
+  for (const connection of gateway.connections) {
+    const { forward } = connection;
+    // Shares end by the clock too.
+    if (forward === undefined || (forward.share === undefined && !changed.has(forward.route.slot))) continue;
+    if (!isStillAllowed(forward, gateway.table.bySlot(forward.route.slot), now)) connection.user.revoked();
+  }
+  changed.clear();
+}
