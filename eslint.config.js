@@ -51,6 +51,7 @@ export default tseslint.config(
       '**/main.ts',
       'local/**',
       '**/*.test.ts',
+      '**/testing/**',
       'test/**',
       'bench/**',
       'scripts/**',

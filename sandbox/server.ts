@@ -18,6 +18,7 @@ import { eventRoutes } from './routes/events.js';
 import { browseRoutes, fileRoutes } from './routes/files.js';
 import { gitRoutes } from './routes/git.js';
 import { initRoutes } from './routes/init.js';
+import { mcpRoutes } from './routes/mcp.js';
 import { miscRoutes, openAiRoutes, vscodeRoutes } from './routes/misc.js';
 import { probeRoutes } from './routes/probes.js';
 import { settingsRoutes } from './routes/settings.js';
@@ -147,6 +148,7 @@ function addRoutes(
     }
     browseRoutes(api, context);
     miscRoutes(api, context);
+    mcpRoutes(api, context);
     settingsRoutes(api, context);
   });
 }

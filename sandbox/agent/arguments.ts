@@ -14,19 +14,27 @@ const MALFORMED = '_openhands_malformed_tool_call';
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** What the model says about the call beside the tool's own parameters. */
-function common(args: Record<string, unknown>): {
+/** What the model says about the call beside the tool's own parameters; a tool may have a `summary` of its own. */
+function common(
+  tool: ToolDefinition,
+  args: Record<string, unknown>,
+): {
   summary: string | null;
   risk: SecurityRisk;
   own: Record<string, unknown>;
 } {
-  const { summary, security_risk: risk, ...own } = args;
+  const { summary, security_risk: risk, ...rest } = args;
+  const ownSummary = hasParameter(tool, 'summary');
   return {
-    summary: typeof summary === 'string' && summary.trim() !== '' ? summary : null,
+    summary: !ownSummary && typeof summary === 'string' && summary.trim() !== '' ? summary : null,
     risk: RISKS.find((each) => each === risk) ?? 'UNKNOWN',
-    own,
+    own: ownSummary && summary !== undefined ? { ...rest, summary } : rest,
   };
 }
+
+/** Whether the tool itself has a parameter of that name. */
+export const hasParameter = (tool: ToolDefinition, name: string): boolean =>
+  name in ((tool.parameters?.['properties'] as object | undefined) ?? tool.schema.shape);
 
 /** Mends what models often get wrong: a forgotten command of the file editor, lists written as strings. */
 function mend(tool: ToolDefinition, args: Record<string, unknown>): Record<string, unknown> {
@@ -67,7 +75,7 @@ export function parseCall(tool: ToolDefinition, raw: string): ParsedCall {
       arguments: raw,
     };
   const mended = mend(tool, parsed);
-  const { summary, risk, own } = common(mended);
+  const { summary, risk, own } = common(tool, mended);
   const checked = tool.schema.safeParse(own);
   if (!checked.success) {
     const provided = pythonList(Object.keys(own));
@@ -77,7 +85,8 @@ export function parseCall(tool: ToolDefinition, raw: string): ParsedCall {
       arguments: raw,
     };
   }
-  return { ok: true, action: { ...checked.data, kind: tool.actionKind }, arguments: pythonJson(mended), summary, risk };
+  const action = tool.toAction?.(own) ?? { ...checked.data, kind: tool.actionKind };
+  return { ok: true, action, arguments: pythonJson(mended), summary, risk };
 }
 
 function safeParse(source: string): unknown {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { LlmConfig } from '../../contracts/agent/requests.js';
 import type { Tool } from '../tools/tool.js';
+import { hasParameter } from './arguments.js';
 import type { Llm, LlmRequest, LlmResponse, LlmTool } from './llm/types.js';
 import type { Worker } from './worker.js';
 
@@ -17,16 +18,18 @@ const RISK = {
 
 /** A tool as the model is told of it. With an analyzer the model also rates the risk of each call. */
 export function llmTool(tool: Tool, options: { risk: boolean }): LlmTool {
-  const { $schema: _schema, ...parameters } = z.toJSONSchema(tool.schema, { io: 'input' }) as Record<
-    string,
-    unknown
-  > & { properties?: Record<string, unknown>; required?: string[] };
+  const { $schema: _schema, ...parameters } = (tool.parameters ??
+    z.toJSONSchema(tool.schema, { io: 'input' })) as Record<string, unknown> & {
+    properties?: Record<string, unknown>;
+    required?: string[];
+  };
   const risk = options.risk && !tool.annotations.readOnlyHint ? { security_risk: RISK } : {};
   const required = [...(parameters.required ?? []), ...Object.keys(risk)];
+  const summary = hasParameter(tool, 'summary') ? {} : { summary: SUMMARY };
   return {
     name: tool.name,
     description: tool.description,
-    parameters: { ...parameters, properties: { ...parameters.properties, ...risk, summary: SUMMARY }, required },
+    parameters: { ...parameters, properties: { ...parameters.properties, ...risk, ...summary }, required },
   };
 }
 

@@ -72,6 +72,7 @@ async function step(worker: Worker, signals: RunSignals): Promise<StepEnd> {
   const llm = worker.llm();
   const view = await worker.view.refresh();
   const seen = view.events.at(-1)?.id;
+  await worker.connected();
   const request = {
     messages: toMessages(view.events, worker.tools),
     tools: [...worker.tools.values()].map((tool) => llmTool(tool, { risk: securityAnalyzer !== null })),

@@ -24,6 +24,7 @@ async function ensureSystemPrompt(worker: Worker): Promise<void> {
   const view = await worker.view.refresh();
   if (view.events.some((event) => event.kind === 'SystemPromptEvent')) return;
   const { conversation, tools } = worker;
+  const missing = await worker.connected();
   const env = conversation.commandEnvironment();
   const agent = conversation.settings().agent;
   const skills = skillsText(await skillsOf(agent, conversation.workspaceDir));
@@ -31,6 +32,7 @@ async function ensureSystemPrompt(worker: Worker): Promise<void> {
     workingDir: conversation.workspaceDir,
     workerPorts: [env['WORKER_1'], env['WORKER_2']].filter((port): port is string => port !== undefined && port !== ''),
     secrets: conversation.secrets.names(),
+    missing,
     ...(skills === undefined ? {} : { skills }),
   };
   await conversation.append(systemPromptEvent(agent, tools.values(), facts));
@@ -99,6 +101,7 @@ export const createAgentRuntime: CreateAgentRuntime = ({ log }): AgentRuntime =>
     receiveMessage: (conversation, message, sender) => storeMessage(workerOf(conversation), message, sender),
     async run(conversation, signals): Promise<RunEnd> {
       const worker = workerOf(conversation);
+      await worker.connected();
       await conversation.exclusive(() => ensureSystemPrompt(worker));
       return runLoop(worker, signals);
     },

@@ -10,6 +10,8 @@ export interface PromptFacts {
   secrets: { name: string; description: string | null }[];
   /** Instructions and skills of the project, from `skillsText`. */
   skills?: string;
+  /** MCP servers that are not there, and why. */
+  missing: readonly { name: string; problem: string }[];
 }
 
 function portsText(ports: string[]): string {
@@ -48,9 +50,13 @@ function contextText(agent: AgentConfig, facts: PromptFacts): string | undefined
   const secrets = facts.secrets.map(
     ({ name, description }) => `- $${name}${description === null || description === '' ? '' : `: ${description}`}`,
   );
+  const missing = facts.missing.map(({ name, problem }) => `- ${name}: ${problem}`);
   const parts = [
     suffix.trim(),
     facts.skills ?? '',
+    missing.length === 0
+      ? ''
+      : `# Tools that are missing\nThese MCP servers could not be used. Tell the user when the task needs one:\n${missing.join('\n')}`,
     secrets.length === 0
       ? ''
       : `# Secrets\nThese variables are set for commands that name them. Their values are hidden from you in every output:\n${secrets.join('\n')}`,
@@ -68,6 +74,7 @@ export function toolDump(tool: ToolDefinition): ToolPayload {
     meta: null,
     kind: tool.kind,
     title: tool.name,
+    ...tool.dump,
   };
 }
 

@@ -1,7 +1,9 @@
 /** What the agent holds of one conversation while it lives: tools, view, models. */
 import type { AgentConfig, LlmConfig } from '../../contracts/agent/requests.js';
-import { mapWorkspacePath } from '../tools/environment.js';
-import { createTools } from '../tools/registry.js';
+import { mapWorkspacePath, terminalEnvironment } from '../tools/environment.js';
+import type { McpProblem } from '../tools/mcp/config.js';
+import type { McpServers } from '../tools/mcp/servers.js';
+import { createTools, toolFilter } from '../tools/registry.js';
 import type { Tool } from '../tools/tool.js';
 import type { AgentConversation } from '../seam.js';
 import { LINE_RUNNER_WAITING } from './llm/line-runner.js';
@@ -13,6 +15,8 @@ import { createViewReader, type ViewReader } from './view.js';
 export interface Worker {
   conversation: AgentConversation;
   tools: ReadonlyMap<string, Tool>;
+  /** Connects MCP servers at the first use, and waits for tools that they announced; gives the servers that are not there. */
+  connected(): Promise<readonly McpProblem[]>;
   view: ViewReader;
   /** Actions as the model wrote them, before secrets were masked in the stored event; by event id, while they wait. */
   unmasked: Map<string, Record<string, unknown>>;
@@ -27,7 +31,7 @@ export interface Worker {
 /** A model that understands the reports of the terminal decides itself. */
 const MODEL_WAITING = { quietNeedsPort: false, onBusy: 'refuse' as const };
 
-function toolsOf(conversation: AgentConversation, agent: AgentConfig): ReadonlyMap<string, Tool> {
+function toolsOf(conversation: AgentConversation, agent: AgentConfig): Map<string, Tool> {
   const made = createTools(
     { tools: agent.tools, defaults: agent.include_default_tools, filter: agent.filter_tools_regex },
     {
@@ -45,18 +49,44 @@ function toolsOf(conversation: AgentConversation, agent: AgentConfig): ReadonlyM
   return made.tools;
 }
 
+/** Loaded only for agents that have MCP servers. */
+async function openMcp(
+  conversation: AgentConversation,
+  agent: AgentConfig,
+  tools: Map<string, Tool>,
+): Promise<McpServers | undefined> {
+  if (Object.keys(agent.mcp_config).length === 0) return undefined;
+  const { openMcpServers } = await import('../tools/mcp/servers.js');
+  return openMcpServers(tools, {
+    config: agent.mcp_config,
+    cwd: conversation.workspaceDir,
+    environment: () => terminalEnvironment(conversation.commandEnvironment()),
+    secretsFor: (words) => conversation.secrets.forCommand(words),
+    wanted: toolFilter(agent.filter_tools_regex),
+    log: conversation.log,
+  });
+}
+
 export function createWorker(conversation: AgentConversation): Worker {
   const tools = toolsOf(conversation, conversation.settings().agent);
+  let mcp: Promise<McpServers | undefined> | undefined;
   const open = (config: LlmConfig): Llm => openLlm(config, { clock: conversation.clock, log: conversation.log });
   return {
     conversation,
     tools,
+    connected: async () => {
+      mcp ??= openMcp(conversation, conversation.settings().agent, tools);
+      const servers = await mcp;
+      await servers?.settled();
+      return servers?.problems ?? [];
+    },
     view: createViewReader(conversation),
     unmasked: new Map(),
     blockedMessages: new Set(),
     open,
     llm: () => open(conversation.settings().agent.llm),
     close: async () => {
+      await (await mcp)?.close();
       await Promise.all(
         [...tools.values()].map(async (tool) => {
           await tool

@@ -41,7 +41,7 @@ export function createTools(
 ): { tools: Map<string, Tool>; unknown: string[] } {
   const tools = new Map<string, Tool>();
   const unknown: string[] = [];
-  const wanted = filterOf(request.filter);
+  const wanted = toolFilter(request.filter);
   for (const { name, params } of request.tools) {
     const real = ALIASES[name] ?? name;
     const make = MAKERS[real];
@@ -56,7 +56,8 @@ export function createTools(
   return { tools, unknown };
 }
 
-function filterOf(source: string | null): (name: string) => boolean {
+/** Whether an agent with that `filter_tools_regex` wants the tool of a name. */
+export function toolFilter(source: string | null): (name: string) => boolean {
   if (source === null || source === '') return () => true;
   try {
     const pattern = new RegExp(source);

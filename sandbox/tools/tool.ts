@@ -35,6 +35,12 @@ export interface ToolDefinition {
   annotations: ToolAnnotations;
   /** Arguments of a call, without `security_risk` and `summary`. Strict: unknown keys are an error. */
   schema: z.ZodObject;
+  /** The JSON Schema that the model is told, where the tool brings one of its own; else it is made of `schema`. */
+  parameters?: Record<string, unknown>;
+  /** How checked arguments are stored, where they are not the action's own fields. */
+  toAction?(args: Record<string, unknown>): Action;
+  /** Further fields of the tool where events show it. */
+  dump?: Record<string, unknown>;
 }
 
 export interface Tool extends ToolDefinition {
