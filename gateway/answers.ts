@@ -13,6 +13,7 @@ export type Reason =
   | 'SandboxPaused'
   | 'SandboxStarting'
   | 'SandboxFailed'
+  | 'LimitReached'
   | 'NothingListening'
   | 'Unreachable'
   | 'BadAnswer'
@@ -84,6 +85,8 @@ export function renderEmpty(status: 204 | 302, lines: string, keepAlive: boolean
 const TITLES: Partial<Record<Reason, string>> = {
   SandboxPaused: 'This sandbox is paused',
   SandboxStarting: 'The sandbox is starting',
+  SandboxFailed: 'The sandbox has failed',
+  LimitReached: 'There is no room for this sandbox now',
   NothingListening: 'Waiting for the app',
   UnknownSandbox: 'There is no such sandbox',
   NoCredentials: 'Please open this from its conversation',
@@ -91,8 +94,8 @@ const TITLES: Partial<Record<Reason, string>> = {
   BadPass: 'This link is no longer valid',
 };
 
-/** Asks for the same address until something else than a waiting page answers, then goes there. Slows down from 1 to 5 seconds. */
-const SCRIPT = `let wait=1000;const again=async()=>{try{const r=await fetch(location.href,{cache:'no-store',headers:{accept:'application/json'}});if(!r.headers.get('x-sandlot-reason')){location.reload();return}}catch{}wait=Math.min(wait*1.3,5000);setTimeout(again,wait)};setTimeout(again,wait)`;
+/** Asks for the same address until something else than this very waiting page answers, then goes there. Slows down from 1 to 5 seconds. */
+const SCRIPT = `let wait=1000;const again=async()=>{try{const r=await fetch(location.href,{cache:'no-store',headers:{accept:'application/json'}});if(r.headers.get('x-sandlot-reason')!==document.documentElement.dataset.reason){location.reload();return}}catch{}wait=Math.min(wait*1.3,5000);setTimeout(again,wait)};setTimeout(again,wait)`;
 const STYLE = `:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}body{display:grid;place-content:center;min-height:90vh;margin:0 2rem;text-align:center}h1{font-size:1.25rem;font-weight:600;margin:0}p{margin:.5rem 0 0;opacity:.75}`;
 const hash = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 const POLICY = `default-src 'none'; connect-src 'self'; script-src ${hash(SCRIPT)}; style-src ${hash(STYLE)};`;
@@ -100,7 +103,7 @@ const POLICY = `default-src 'none'; connect-src 'self'; script-src ${hash(SCRIPT
 function pageOf(answer: Answer): string {
   const title = TITLES[answer.reason] ?? 'This did not work';
   const waiting = answer.retryAfter !== undefined;
-  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title>${waiting ? `<noscript><meta http-equiv="refresh" content="${answer.retryAfter}"></noscript>` : ''}<style>${STYLE}</style></head><body><main${waiting ? ' role="status"' : ''}><h1>${title}</h1><p>${escapeHtml(answer.message)}</p></main>${waiting ? `<script>${SCRIPT}</script>` : ''}</body></html>\n`;
+  return `<!doctype html><html lang="en" data-reason="${answer.reason}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title>${waiting ? `<noscript><meta http-equiv="refresh" content="${answer.retryAfter}"></noscript>` : ''}<style>${STYLE}</style></head><body><main${waiting ? ' role="status"' : ''}><h1>${title}</h1><p>${escapeHtml(answer.message)}</p></main>${waiting ? `<script>${SCRIPT}</script>` : ''}</body></html>\n`;
 }
 
 function escapeHtml(text: string): string {

@@ -2,9 +2,9 @@
 import { timingSafeEqual } from 'node:crypto';
 import { verifyPass, verifyShare, type GatewayPass, type SharePass } from '../contracts/tokens.js';
 import { cookieValues, guestValues } from './cookies.js';
-import { queryOf, type RequestHead } from './http/request.js';
+import { KEY_PARAMETER, queryOf, type RequestHead } from './http/request.js';
 import { mayUseCookie, type Origins } from './origins.js';
-import { isSharedBy, type Port, type Route } from './table.js';
+import { isSharedBy, wakesOnRequest, type Port, type Route } from './table.js';
 
 /** What let a request in; a label in the log. */
 export type Grant = 'key' | 'token' | 'cookie' | 'share' | 'public' | 'probe';
@@ -37,7 +37,7 @@ const deny = (status: 401 | 403, reason: 'NoCredentials' | 'WrongKey' | 'Foreign
 const allow = (by: Grant): Verdict => ({ allowed: true, by });
 
 /** Unauthenticated on the agent server itself; OpenHands' clients poll them without a key. They count as no activity. */
-const PROBES = new Set(['/alive', '/health', '/ready']);
+export const PROBES: ReadonlySet<string> = new Set(['/alive', '/health', '/ready']);
 
 export function authorize(question: Question): Verdict {
   const { head, route, port, path } = question;
@@ -61,7 +61,7 @@ export function authorize(question: Question): Verdict {
 
 function presentedKey(head: RequestHead, port: Port): string | undefined {
   if (head.sessionKey !== undefined) return head.sessionKey;
-  const inQuery = queryOf(head.query, 'session_api_key');
+  const inQuery = queryOf(head.query, KEY_PARAMETER);
   if (inQuery !== undefined) return inQuery;
   // The agent server's OpenAI-compatible routes take the key as a bearer token.
   return port.name === 'agent' ? bearerOf(head) : undefined;
@@ -91,9 +91,13 @@ function cookieGrant({ head, route, port, cookieName, passes, now }: Question): 
   return share === undefined ? undefined : { allowed: true, by: 'share', share };
 }
 
-/** A pass lives as long as its sandbox's owner and key. */
+/**
+ * A pass lives as long as its sandbox's owner and key. Where requests wake the sandbox it outlives the key: the browser that
+ * woke it must get in when it is back.
+ */
 export function isCurrent(pass: GatewayPass | undefined, route: Route): boolean {
-  return pass !== undefined && pass.slot === route.slot && pass.owner === route.owner && pass.epoch === route.epoch;
+  if (pass?.slot !== route.slot || pass.owner !== route.owner) return false;
+  return pass.epoch === route.epoch || (pass.epoch < route.epoch && wakesOnRequest(route));
 }
 
 export function sameText(a: string, b: string): boolean {

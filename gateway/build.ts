@@ -4,6 +4,7 @@ import type { Rules } from './decide.js';
 import type { Gateway, Observer, Timeouts } from './gateway.js';
 import { createPool, type Pool } from './pool.js';
 import type { Lookup } from './table.js';
+import type { Waker } from './wake.js';
 
 export interface GatewaySettings {
   secret: string;
@@ -19,12 +20,16 @@ export interface GatewayParts {
   table: Lookup;
   observer: Observer;
   isSynced: () => boolean;
+  waker: Waker;
   pool?: Pool;
   timeouts?: Partial<Timeouts>;
 }
 
 /** Above the 600 s that load balancers allow at most, so that they, not we, decide about silence. */
 const IDLE_MS = 610_000;
+
+/** Below the 30 s after which the shortest-tempered ingresses and clients give up. */
+const HOLD_MS = 25_000;
 
 export function buildGateway(settings: GatewaySettings, parts: GatewayParts): Gateway {
   const rules: Rules = {
@@ -39,13 +44,22 @@ export function buildGateway(settings: GatewaySettings, parts: GatewayParts): Ga
     table: parts.table,
     pool: parts.pool ?? newPool(),
     clock: { now: Date.now() },
-    timeouts: { firstByteMs: 60_000, headMs: 15_000, idleMs: IDLE_MS, firstFrameMs: 10_000, ...parts.timeouts },
+    timeouts: {
+      firstByteMs: 60_000,
+      headMs: 15_000,
+      idleMs: IDLE_MS,
+      firstFrameMs: 10_000,
+      holdMs: HOLD_MS,
+      ...parts.timeouts,
+    },
     observer: parts.observer,
     embedders: settings.uiOrigins.map((origin) => ` ${origin}`).join(''),
     trustForwarded: settings.trustForwarded,
     isSynced: parts.isSynced,
     draining: false,
     connections: new Set(),
+    waker: parts.waker,
+    held: new Map(),
     changed: new Set(),
   };
 }

@@ -74,7 +74,8 @@ function verdict(decision: Decision): string {
     case 'reply':
       return `${decision.status}`;
     case 'await-frame':
-      return 'await-frame';
+    case 'wake':
+      return decision.do;
   }
 }
 

@@ -6,7 +6,8 @@ import { cookieForm, guestForm, setCookie, type CookieForm } from './cookies.js'
 import { isNavigation, queryOf, type RequestHead } from './http/request.js';
 import { IN_FIRST_FRAME, locate, type Located } from './locate.js';
 import { corsLines, isPreflight, isTrusted, preflightLines, type Origins } from './origins.js';
-import { isSharedBy, portOf, type Lookup, type Port, type Route } from './table.js';
+import { mayWake } from './wake.js';
+import { isSharedBy, portOf, type Lookup, type Port, type Refusal, type Route } from './table.js';
 
 export interface Rules {
   secret: string;
@@ -33,6 +34,8 @@ export interface Forward extends Context {
   grant: Grant;
   /** Id of the share link that let the request in. */
   share: string | undefined;
+  /** It waited for a resume: the key that it showed has been replaced since. */
+  woken?: true;
 }
 
 export type Decision =
@@ -40,6 +43,8 @@ export type Decision =
   | { do: 'reply'; status: 204 | 302; text: string; context: Context }
   /** Accept the WebSocket here and decide when its first frame shows a key. */
   | { do: 'await-frame'; located: Located; head: RequestHead }
+  /** It is paused, and this request resumes it. */
+  | { do: 'wake'; forward: Forward }
   | { do: 'forward'; forward: Forward };
 
 export function decide(head: RequestHead, lookup: Lookup, rules: Rules, now: number): Decision {
@@ -65,7 +70,8 @@ export function decide(head: RequestHead, lookup: Lookup, rules: Rules, now: num
   });
   if (verdict.allowed === 'by-frame') return { do: 'await-frame', located, head };
   if (verdict.allowed === false) return refuse(verdict, context);
-  return resolve({ ...context, grant: verdict.by, share: verdict.share }, rules);
+  const forward: Forward = { ...context, grant: verdict.by, share: verdict.share };
+  return mayWake(forward) ? { do: 'wake', forward } : resolve(forward, rules);
 }
 
 /** A request that showed its key in the first frame of its WebSocket; undefined when the key is not the sandbox's. */
@@ -102,7 +108,15 @@ export function resolve(forward: Forward, rules: Pick<Rules, 'maxRequests' | 'ma
   return answer === undefined ? { do: 'forward', forward } : answered(answer, forward);
 }
 
+const limit = (message: string): Answer => ({ status: 503, reason: 'LimitReached', message, retryAfter: 15 });
+const LIMITS: Record<Refusal, Answer> = {
+  OwnerLimitReached: limit('Its owner has as many running sandboxes as allowed. Pause one of them to go on.'),
+  NamespaceLimitReached: limit('As many sandboxes are running as allowed. It starts when one of them ends.'),
+  QuotaExceeded: limit('The cluster has no room for it within its quota. It starts when there is.'),
+};
+
 function unavailable(route: Route, port: Port): Answer | undefined {
+  if (route.refusal !== undefined && route.isResuming && route.address === undefined) return LIMITS[route.refusal];
   if (route.state === 'paused')
     return {
       status: 503,

@@ -13,7 +13,7 @@ import { createPageRewriter, headOfRewritten, isRewritable } from './html.js';
 import { headForClient, headForPod, type Outgoing } from './heads.js';
 import { advance, type Body } from './http/body.js';
 import { BadMessage, MAX_RESPONSE_HEAD } from './http/message.js';
-import { fieldOf, isNavigation } from './http/request.js';
+import { fieldOf, isNavigation, KEY_PARAMETER, queryOf, withoutParameter } from './http/request.js';
 import { parseResponse, type ResponseHead } from './http/response.js';
 import type { LinkUser } from './link.js';
 import type { Upstream } from './pool.js';
@@ -79,15 +79,22 @@ function outgoing({ connection, forward }: Exchange): Outgoing {
   const { located, route, port, grant, head } = forward;
   const { gateway } = connection;
   return {
-    target: located.target,
+    target: targetForPod(forward),
     prefix: located.prefix,
-    injectKey: grant === 'cookie' && isPlatform(port) ? route.key : undefined,
+    injectKey: (grant === 'cookie' || forward.woken === true) && isPlatform(port) ? route.key : undefined,
     key: route.key,
     isPlatformPort: isPlatform(port),
     clientIp: connection.ip,
     protocol: gateway.rules.origins.protocol,
     forwardedFor: gateway.trustForwarded ? fieldOf(head, 'x-forwarded-for') : undefined,
   };
+}
+
+/** The session key opens the whole sandbox, so an app does not see it in its URLs; and a resume has made the old one useless. */
+function targetForPod({ located, head, port, route, woken }: Forward): string {
+  const key = queryOf(head.query, KEY_PARAMETER);
+  const isDropped = key !== undefined && (woken === true || (!isPlatform(port) && key === route.key));
+  return isDropped ? withoutParameter(located.target, KEY_PARAMETER) : located.target;
 }
 
 function clientSide(exchange: Exchange): ClientUser {

@@ -1,13 +1,13 @@
-/** Keeps the routing table in step with the cluster: Sandboxes, and the EndpointSlices of the shared Service. */
+/** Keeps the routing table in step with the cluster: Sandboxes, what their templates say of waking, and the EndpointSlices of the shared Service. */
 import { SHARED_SERVICE } from '../contracts/labels.js';
-import { SANDBOX, type Sandbox } from '../contracts/resources.js';
+import { SANDBOX, SANDBOX_TEMPLATE, type Sandbox, type SandboxTemplate } from '../contracts/resources.js';
 import type { KubeClient } from '../kube/client.js';
 import { ENDPOINT_SLICE, type EndpointSlice, type KindOf } from '../kube/kinds.js';
 import type { Log } from '../kube/log.js';
 import type { KubeMetrics } from '../kube/metrics.js';
 import { startReflector } from '../kube/reflector.js';
 import type { Clock } from '../kube/types.js';
-import type { RouteTable } from './table.js';
+import { isRefusal, type RouteTable } from './table.js';
 
 export interface Feed {
   /** Resolves when the table is complete for the first time. */
@@ -27,6 +27,7 @@ export interface FeedOptions {
 }
 
 const SANDBOXES: KindOf<Sandbox> = SANDBOX;
+const TEMPLATES: KindOf<SandboxTemplate> = SANDBOX_TEMPLATE;
 
 export function startFeed({ client, namespace, table, clock, log, metrics }: FeedOptions): Feed {
   const common = { client, namespace, clock, log, metrics };
@@ -42,19 +43,28 @@ export function startFeed({ client, namespace, table, clock, log, metrics }: Fee
     labelSelector: `kubernetes.io/service-name=${SHARED_SERVICE}`,
     handler: { upsert: table.upsertSlice, remove: table.removeSlice },
   });
+  const templates = startReflector<SandboxTemplate>({
+    ...common,
+    kind: TEMPLATES,
+    transform: slimTemplate,
+    handler: { upsert: table.upsertTemplate, remove: table.removeTemplate },
+  });
   return {
-    synced: Promise.all([sandboxes.synced, slices.synced]),
+    synced: Promise.all([sandboxes.synced, slices.synced, templates.synced]),
     missing: () => [
       ...(sandboxes.hasSynced() ? [] : ['sandboxes are not listed yet']),
+      ...(templates.hasSynced() ? [] : ['templates are not listed yet']),
       ...(slices.hasSynced() ? [] : ['endpoint slices are not listed yet']),
     ],
     stop: async () => {
-      await Promise.all([sandboxes.stop(), slices.stop()]);
+      await Promise.all([sandboxes.stop(), slices.stop(), templates.stop()]);
     },
   };
 }
 
-/** Environment, conditions and the rest stay out of memory. */
+const isOfUse = ({ reason }: { reason: string }) => isRefusal(reason);
+
+/** Environment, most conditions and the rest stay out of memory. */
 function slimSandbox({ metadata, spec, status }: Sandbox): Sandbox {
   const { name, namespace, uid, resourceVersion, deletionTimestamp, labels, annotations } = metadata;
   return {
@@ -71,6 +81,8 @@ function slimSandbox({ metadata, spec, status }: Sandbox): Sandbox {
       ...(spec.owner === undefined ? {} : { owner: spec.owner }),
       ...(spec.runState === undefined ? {} : { runState: spec.runState }),
       ...(spec.ports === undefined ? {} : { ports: spec.ports }),
+      ...(spec.template === undefined ? {} : { template: spec.template }),
+      ...(spec.lifecycle === undefined ? {} : { lifecycle: spec.lifecycle }),
       ...(spec.shares === undefined ? {} : { shares: spec.shares }),
     },
     ...(status === undefined
@@ -79,8 +91,22 @@ function slimSandbox({ metadata, spec, status }: Sandbox): Sandbox {
           status: {
             ...(status.phase === undefined ? {} : { phase: status.phase }),
             ...(status.slot === undefined ? {} : { slot: status.slot }),
+            ...(status.conditions === undefined ? {} : { conditions: status.conditions.filter(isOfUse) }),
             ...(status.keyEpoch === undefined ? {} : { keyEpoch: status.keyEpoch }),
           },
         }),
   };
 }
+
+const slimTemplate = ({
+  metadata: { name, namespace, uid, resourceVersion },
+  spec,
+}: SandboxTemplate): SandboxTemplate => ({
+  metadata: {
+    name,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(uid === undefined ? {} : { uid }),
+    ...(resourceVersion === undefined ? {} : { resourceVersion }),
+  },
+  spec: { image: '', ...(spec.lifecycle === undefined ? {} : { lifecycle: spec.lifecycle }) },
+});

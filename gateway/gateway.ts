@@ -5,7 +5,9 @@ import type { Connection } from './connection.js';
 import type { Context, Rules } from './decide.js';
 import type { RequestHead } from './http/request.js';
 import type { Pool } from './pool.js';
+import type { WaitingRoom } from './hold.js';
 import type { Lookup } from './table.js';
+import type { Waker } from './wake.js';
 
 export interface Timeouts {
   /** Silence before the first request, and between two (above load balancers' 600 s). */
@@ -15,6 +17,8 @@ export interface Timeouts {
   headMs: number;
   /** Until a WebSocket without credentials must have shown its key. */
   firstFrameMs: number;
+  /** How long a request waits for a sandbox that it has woken. */
+  holdMs: number;
 }
 
 export interface Finished {
@@ -52,6 +56,9 @@ export interface Gateway {
   isSynced(): boolean;
   draining: boolean;
   connections: Set<Connection>;
+  waker: Waker;
+  /** Requests that wait for a resume. */
+  held: WaitingRoom;
   /** Slots whose sandbox has changed since rights were last looked at. */
   changed: Set<string>;
 }

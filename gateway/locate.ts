@@ -1,7 +1,7 @@
 /** Which sandbox and port a request means, by its address alone, and how that was found. Pure. */
 import { conversationHex, SLOT_PATTERN } from '../contracts/names.js';
 import { parseHost, parsePortRef, type PortRef } from '../contracts/urls.js';
-import { queryOf, type RequestHead } from './http/request.js';
+import { KEY_PARAMETER, queryOf, type RequestHead } from './http/request.js';
 import type { Lookup } from './table.js';
 
 /** How a request's sandbox was found; a label in log and metrics. */
@@ -73,7 +73,7 @@ const AGENT_PATH = /^\/(?:api|sockets)\//;
 
 function locateByKey(head: RequestHead, lookup: Lookup): Located | undefined {
   const proxied = agentServerProxy(head);
-  const key = head.sessionKey ?? queryOf(head.query, 'session_api_key');
+  const key = head.sessionKey ?? queryOf(head.query, KEY_PARAMETER);
   const slot = key === undefined ? undefined : lookup.byKey(key)?.slot;
   if (slot === undefined) return undefined;
   if (proxied !== undefined) return { ...proxied, slot };
@@ -108,5 +108,4 @@ function awaitingFrame(head: RequestHead): Located | undefined {
   return { slot: IN_FIRST_FRAME, port: 'agent', target: head.target, prefix: '', source: 'frame' };
 }
 
-const hasKey = (head: RequestHead) =>
-  head.sessionKey !== undefined || queryOf(head.query, 'session_api_key') !== undefined;
+const hasKey = (head: RequestHead) => head.sessionKey !== undefined || queryOf(head.query, KEY_PARAMETER) !== undefined;

@@ -11,7 +11,9 @@ import { buildGateway, newPool } from './build.js';
 import { readGatewayConfig, usage, type GatewayConfig } from './config.js';
 import { startFeed } from './feed.js';
 import { createAccessLog, createObserver, noAccessLog } from './observe.js';
+import { routeChanged } from './rights.js';
 import { listenGateway } from './server.js';
+import { createWaker } from './wake.js';
 import { createTable } from './table.js';
 
 export { usage };
@@ -34,7 +36,7 @@ async function start(config: GatewayConfig, env: NodeJS.ProcessEnv, log: Logger)
   const pool = newPool();
   const table = createTable(config.SANDLOT_SECRET, {
     moved: pool.forget,
-    changed: (slot) => gateway.changed.add(slot),
+    changed: (slot) => routeChanged(gateway, slot),
   });
   const accessLog = config.SANDLOT_ACCESS_LOG ? createAccessLog() : noAccessLog;
   const observer = createObserver(registry, accessLog, {
@@ -48,6 +50,7 @@ async function start(config: GatewayConfig, env: NodeJS.ProcessEnv, log: Logger)
     observer,
     pool,
     isSynced: () => feed.missing().length === 0,
+    waker: createWaker({ client, written: observer.wakeWritten }),
   });
   const feed = startFeed({
     client,

@@ -2,6 +2,7 @@
 import { pino } from 'pino';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Finished, Observer } from './gateway.js';
+import type { WakeResult } from './wake.js';
 
 export interface Gauges {
   connections(): number;
@@ -12,6 +13,7 @@ export interface Gauges {
 
 export interface Observing extends Observer {
   activityWritten(result: 'ok' | 'error'): void;
+  wakeWritten(result: WakeResult): void;
 }
 
 /** A counter with labels whose increments are one map access. Label values are a small closed set by construction. */
@@ -57,6 +59,12 @@ export function createObserver(registry: Registry, log: AccessLog, gauges: Gauge
   const activity = tally(registry, 'sandlot_gateway_activity_writes_total', 'Writes of the last-traffic annotation.', [
     'result',
   ]);
+  const wakes = tally(
+    registry,
+    'sandlot_gateway_wakes_total',
+    'Resumes of paused sandboxes by requests; late: another was first.',
+    ['result'],
+  );
   const seconds = new Histogram({
     name: 'sandlot_gateway_request_seconds',
     help: 'From the end of a request head to the end of the answer; WebSockets not counted.',
@@ -79,6 +87,7 @@ export function createObserver(registry: Registry, log: AccessLog, gauges: Gauge
     },
     dialFailed: (code) => dials(/^E[A-Z]{2,20}$/.test(code) ? code : 'other'),
     activityWritten: (result) => activity(result),
+    wakeWritten: (result) => wakes(result),
   };
 }
 

@@ -137,11 +137,22 @@ t.test('the program follows the cluster', { timeout: 90_000 }, async (t) => {
   await until('the pause', async () =>
     (await get(port, slot, sessionKey(SECRET, slot, 2))).text.includes('SandboxPaused'),
   );
+  // Asked for when it may be woken, it is resumed; the request waits for the operator, which is not here.
+  await client.patch(SANDBOXES, ref, { status: { phase: 'Paused' } }, { type: 'merge', subresource: 'status' });
+  await client.patch(SANDBOXES, ref, { spec: { lifecycle: { wakeOnRequest: true } } }, { type: 'merge' });
+  const asking = get(port, slot, sessionKey(SECRET, slot, 2));
+  await until('the resume', async () => {
+    // The first may come before the gateway has seen the change, and is then told that it is paused.
+    void get(port, slot, sessionKey(SECRET, slot, 2));
+    return (await client.get(SANDBOXES, ref)).spec.runState === 'Running';
+  });
   await client.delete(SANDBOXES, ref);
+  await asking;
   await until('the deletion', async () => (await status(2)) === 404);
   program.child.kill('SIGTERM');
   t.equal(await program.ended, 0);
   t.notMatch(program.output(), key);
+  t.match(program.output(), '"status":404,"reason":"UnknownSandbox"');
 });
 
 t.test('configuration', async (t) => {

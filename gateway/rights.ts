@@ -5,6 +5,7 @@
  */
 import type { Forward } from './decide.js';
 import type { Gateway } from './gateway.js';
+import { lookAgain } from './hold.js';
 import { isSharedBy, portOf, type Route } from './table.js';
 
 /** Whether what was let in before would be let in now. Pure. */
@@ -22,6 +23,12 @@ export function isStillAllowed({ grant, share, route, located }: Forward, now: R
     case 'cookie':
       return now.epoch === route.epoch && now.owner === route.owner;
   }
+}
+
+/** To be called for every change of a route: those who wait look again at once, rights with the next pass. */
+export function routeChanged(gateway: Gateway, slot: string): void {
+  gateway.changed.add(slot);
+  if (gateway.held.has(slot)) lookAgain(gateway, slot);
 }
 
 /** Ends what has lost its right since the last time. */

@@ -10,6 +10,7 @@ import { startExchange } from './exchange.js';
 import { awaitFrame } from './firstframe.js';
 import type { Gateway } from './gateway.js';
 import { BadMessage, MAX_REQUEST_HEAD } from './http/message.js';
+import { wakeAndHold } from './hold.js';
 import { parseRequest, type RequestHead } from './http/request.js';
 import { listen } from './link.js';
 
@@ -111,6 +112,8 @@ function carryOut(connection: Connection, head: RequestHead, decision: Decision)
   switch (decision.do) {
     case 'forward':
       return startExchange(connection, decision.forward);
+    case 'wake':
+      return wakeAndHold(connection, decision.forward);
     case 'await-frame':
       return awaitFrame(connection, decision);
     case 'reply':

@@ -7,7 +7,7 @@ import { sessionKey } from '../contracts/keys.js';
 import { ANNOTATION, LABEL } from '../contracts/labels.js';
 import { conversationHex, SLOT_PATTERN } from '../contracts/names.js';
 import { PORT_NAMES, type PortName } from '../contracts/ports.js';
-import type { Sandbox } from '../contracts/resources.js';
+import type { Sandbox, SandboxTemplate } from '../contracts/resources.js';
 import type { PortRef } from '../contracts/urls.js';
 import type { EndpointSlice } from '../kube/kinds.js';
 
@@ -33,6 +33,15 @@ export interface Route {
   owner: string;
   epoch: number;
   state: 'running' | 'starting' | 'paused' | 'failed';
+  /** Version of the Sandbox that this was read from. */
+  version: string;
+  /** It shall run again, but the operator has not taken that up. */
+  isResuming: boolean;
+  /** Of spec.lifecycle; undefined to follow the template. */
+  wakeOnRequest: boolean | undefined;
+  template: TemplateRules | undefined;
+  /** Why there is no pod although there should be one. */
+  refusal: Refusal | undefined;
   /** What clients of the agent server must send now. */
   key: string;
   address: Address | undefined;
@@ -44,6 +53,18 @@ export interface Route {
   /** Last traffic as any gateway has written it to the Sandbox, ms since 1970; 0 for never. */
   reportedTraffic: number;
 }
+
+/** What sandboxes take from their template; kept in step with it. */
+export interface TemplateRules {
+  wakeOnRequest: boolean;
+}
+
+const REFUSALS = ['OwnerLimitReached', 'NamespaceLimitReached', 'QuotaExceeded'] as const;
+export type Refusal = (typeof REFUSALS)[number];
+export const isRefusal = (reason: string): reason is Refusal => (REFUSALS as readonly string[]).includes(reason);
+
+/** Whether authorised requests resume it. */
+export const wakesOnRequest = (route: Route): boolean => route.wakeOnRequest ?? route.template?.wakeOnRequest ?? false;
 
 export interface Share {
   /** Names and numbers; undefined for every port of visibility Shared. */
@@ -62,6 +83,8 @@ export interface Lookup {
 export interface RouteTable extends Lookup {
   upsertSandbox(sandbox: Sandbox): void;
   removeSandbox(sandbox: Sandbox): void;
+  upsertTemplate(template: SandboxTemplate): void;
+  removeTemplate(template: SandboxTemplate): void;
   upsertSlice(slice: EndpointSlice): void;
   removeSlice(slice: EndpointSlice): void;
   routes(): Iterable<Route>;
@@ -81,6 +104,13 @@ export function createTable(secret: string, listeners: Listeners = {}): RouteTab
   const slots = new Map<string, Route>();
   const conversations = new Map<string, string>();
   const keys = new Map<string, string>();
+  /** Also of templates that are not there (yet): routes refer to these objects. */
+  const templates = new Map<string, TemplateRules>();
+  const rulesOf = (id: string): TemplateRules => {
+    const rules = templates.get(id) ?? { wakeOnRequest: false };
+    templates.set(id, rules);
+    return rules;
+  };
   /** Sandbox → what the indexes hold for it. */
   const indexed = new Map<string, { slot: string; key: string; conversations: string[] }>();
   /** slot → slice → address: a pod may stand in several slices for a moment, and in one per address family. */
@@ -93,11 +123,14 @@ export function createTable(secret: string, listeners: Listeners = {}): RouteTab
     if (entry === undefined || route === undefined) return undefined;
     indexed.delete(id);
     slots.delete(entry.slot);
-    listeners.changed?.(entry.slot);
     keys.delete(entry.key);
     for (const conversation of entry.conversations)
       if (conversations.get(conversation) === entry.slot) conversations.delete(conversation);
     return route;
+  };
+  const left = (slot: string) => {
+    listeners.moved?.(slot);
+    listeners.changed?.(slot);
   };
   const place = (slot: string) => {
     const best = bestOf(addresses.get(slot));
@@ -128,10 +161,13 @@ export function createTable(secret: string, listeners: Listeners = {}): RouteTab
       const id = idOf(sandbox.metadata);
       const before = forget(id);
       const slot = sandbox.status?.slot;
-      if (before !== undefined && before.slot !== slot) listeners.moved?.(before.slot);
-      if (slot === undefined || !SLOT_PATTERN.test(slot) || sandbox.metadata.deletionTimestamp !== undefined) return;
+      const isGone = sandbox.metadata.deletionTimestamp !== undefined;
+      if (before !== undefined && (before.slot !== slot || isGone)) left(before.slot);
+      if (slot === undefined || !SLOT_PATTERN.test(slot) || isGone) return;
       const load = before?.slot === slot ? before.load : { requests: 0, tunnels: 0, lastTraffic: 0 };
-      const route = routeOf(sandbox, slot, secret, load);
+      const { template } = sandbox.spec;
+      const rules = template === undefined ? undefined : rulesOf(idOf({ ...sandbox.metadata, name: template }));
+      const route = { ...routeOf(sandbox, slot, secret, load), template: rules };
       slots.set(slot, { ...route, address: bestOf(addresses.get(slot)) });
       listeners.changed?.(slot);
       const entry = { slot, key: hashOf(route.key), conversations: conversationsOf(sandbox) };
@@ -141,7 +177,13 @@ export function createTable(secret: string, listeners: Listeners = {}): RouteTab
     },
     removeSandbox(sandbox) {
       const before = forget(idOf(sandbox.metadata));
-      if (before !== undefined) listeners.moved?.(before.slot);
+      if (before !== undefined) left(before.slot);
+    },
+    upsertTemplate({ metadata, spec }) {
+      rulesOf(idOf(metadata)).wakeOnRequest = spec.lifecycle?.wakeOnRequest ?? false;
+    },
+    removeTemplate({ metadata }) {
+      rulesOf(idOf(metadata)).wakeOnRequest = false;
     },
     upsertSlice(slice) {
       const affected = removeSlice(slice);
@@ -172,6 +214,11 @@ function routeOf(sandbox: Sandbox, slot: string, secret: string, load: Load): Ro
     owner: sandbox.spec.owner ?? '',
     epoch,
     state: stateOf(sandbox),
+    version: sandbox.metadata.resourceVersion ?? '',
+    isResuming: sandbox.spec.runState !== 'Paused',
+    wakeOnRequest: sandbox.spec.lifecycle?.wakeOnRequest,
+    template: undefined,
+    refusal: refusalOf(sandbox),
     key: sessionKey(secret, slot, epoch),
     address: undefined,
     ports: (sandbox.spec.ports ?? []).map((port) => ({
@@ -208,6 +255,10 @@ function stateOf(sandbox: Sandbox): Route['state'] {
     case undefined:
       return 'starting';
   }
+}
+
+function refusalOf({ status }: Sandbox): Refusal | undefined {
+  return status?.conditions?.map(({ reason }) => reason).find(isRefusal);
 }
 
 function conversationsOf(sandbox: Sandbox): string[] {

@@ -19,7 +19,7 @@ const observer = createObserver(new Registry(), createAccessLog(log), {
 const settings = { secret: SECRET, domain: DOMAIN, protocol: 'http', uiOrigins: [UI], trustForwarded: false };
 const gateway = buildGateway(
   { ...settings, maxRequests: 512, maxTunnels: 256 },
-  { table, observer, pool, isSynced: () => true },
+  { table, observer, pool, isSynced: () => true, waker: { wake: () => undefined } },
 );
 const listening = await listenGateway(gateway, { host: '127.0.0.1', port: 0, maxConnections: 20_000 });
 process.send?.({ port: listening.port });

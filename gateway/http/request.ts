@@ -199,6 +199,9 @@ export function fieldOf(head: { fields: Field[] }, name: string): string | undef
   return head.fields.find((field) => field.name === name)?.value;
 }
 
+/** Query parameter in which older clients show the session key. */
+export const KEY_PARAMETER = 'session_api_key';
+
 /** Decoded value of a query parameter; undefined when missing or malformed. No allocation when the name does not occur. */
 export function queryOf(query: string, name: string): string | undefined {
   if (!query.includes(name)) return undefined;
@@ -211,6 +214,16 @@ export function queryOf(query: string, name: string): string | undefined {
     }
   }
   return undefined;
+}
+
+/** A target without one query parameter. The rest stays as it was written. */
+export function withoutParameter(target: string, name: string): string {
+  const [path = '', ...rest] = target.split('?');
+  const kept = rest
+    .join('?')
+    .split('&')
+    .filter((part) => part !== name && !part.startsWith(`${name}=`));
+  return kept.length === 0 ? path : `${path}?${kept.join('&')}`;
 }
 
 /** Whether a person waits for a page: then the answer is a page, otherwise JSON. */

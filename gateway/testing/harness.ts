@@ -9,7 +9,9 @@ import type { EndpointSlice } from '../../kube/kinds.js';
 import { buildGateway } from '../build.js';
 import type { Finished, Gateway, Timeouts } from '../gateway.js';
 import { createPool } from '../pool.js';
+import { routeChanged } from '../rights.js';
 import { listenGateway, tick, type Listening } from '../server.js';
+import type { Waker } from '../wake.js';
 import { createTable, type RouteTable } from '../table.js';
 
 export const SECRET = 'an installation secret of enough characters';
@@ -38,6 +40,8 @@ export function sliceOf(slot: string, ip: string, ports: Record<string, number>,
   } as EndpointSlice;
 }
 
+export const noWaker: Waker = { wake: () => undefined };
+
 export interface TestGateway {
   gateway: Gateway;
   table: RouteTable;
@@ -52,6 +56,7 @@ export interface TestGateway {
 export async function startTestGateway(
   options: {
     timeouts?: Partial<Timeouts>;
+    waker?: Waker;
     maxRequests?: number;
     maxTunnels?: number;
     port?: number;
@@ -62,7 +67,7 @@ export async function startTestGateway(
 ): Promise<TestGateway> {
   const finished: Finished[] = [];
   const pool = createPool({ dialTimeoutMs: 2_000, idleMs: 60_000, maxIdlePerPort: 64 });
-  const table = createTable(SECRET, { moved: pool.forget, changed: (slot) => gateway.changed.add(slot) });
+  const table = createTable(SECRET, { moved: pool.forget, changed: (slot) => routeChanged(gateway, slot) });
   const gateway = buildGateway(
     {
       secret: SECRET,
@@ -77,6 +82,7 @@ export async function startTestGateway(
       table,
       pool,
       isSynced: () => true,
+      waker: options.waker ?? noWaker,
       observer: { finished: (one) => void finished.push(one), dialFailed: () => undefined },
       ...(options.timeouts === undefined ? {} : { timeouts: options.timeouts }),
     },

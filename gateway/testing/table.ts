@@ -2,7 +2,7 @@
 import { LABEL } from '../../contracts/labels.js';
 import { buildGateway } from '../build.js';
 import { createTable } from '../table.js';
-import { DOMAIN, sandboxOf, SECRET, sliceOf, slotNamed, UI } from './harness.js';
+import { DOMAIN, noWaker, sandboxOf, SECRET, sliceOf, slotNamed, UI } from './harness.js';
 
 const A = slotNamed('a');
 const B = slotNamed('b');
@@ -42,6 +42,7 @@ export function rulesOf(more: { maxRequests?: number } = {}) {
       table: filledTable().table,
       observer: { finished: () => undefined, dialFailed: () => undefined },
       isSynced: () => true,
+      waker: noWaker,
     },
   ).rules;
 }
