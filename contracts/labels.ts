@@ -11,7 +11,7 @@ export const LABEL = {
   state: 'sandlot.dev/state',
   /** On a Sandbox: the conversation (32 hex digits) that it was made for. */
   conversation: 'sandlot.dev/conversation',
-  /** On a Sandbox: a label-safe hash of `spec.owner`, so that one owner's sandboxes can be listed. */
+  /** On a Sandbox, its pod and its other children: a label-safe hash of `spec.owner`, so that one owner's can be listed. */
   owner: 'sandlot.dev/owner',
   /** On a pod: what it may reach (`Internet`, `None`); the shared network policies select by it. */
   egress: 'sandlot.dev/egress',

@@ -83,7 +83,7 @@ export interface SandboxSpec {
    */
   fsGroup?: number;
   /**
-   * The user that this sandbox belongs to, as the API server knows them. The gateway lets only the owner in.
+   * The user that this sandbox belongs to, as the API server knows them. The gateway lets only the owner in, and the limit per owner counts by it. It cannot be changed once it is set.
    */
   owner?: string;
   /**

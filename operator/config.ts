@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { list, logLevel, port, readConfig, secret, url } from '../process/config.js';
+import { list, logLevel, port, readConfig, secret, url, whole } from '../process/config.js';
 import { version } from '../process/root.js';
+import type { LimitPolicy } from './limits/place.js';
 
 const schema = z.object({
   SANDLOT_SECRET: secret(),
@@ -14,8 +15,43 @@ const schema = z.object({
   POD_NAME: z.string().optional(),
   SANDLOT_HEALTH_HOST: z.string().default('127.0.0.1'),
   SANDLOT_HEALTH_PORT: port().default(0),
+  /** Running sandboxes at a time; 0: any number. */
+  SANDLOT_MAX_RUNNING_PER_OWNER: whole(0, 1_000_000).default(0),
+  SANDLOT_MAX_RUNNING_PER_NAMESPACE: whole(0, 1_000_000).default(0),
+  /** Of single owners, instead of the general limit. */
+  SANDLOT_MAX_RUNNING_OF_OWNERS: numbersByName().default(new Map()),
+  SANDLOT_OVER_OWNER_LIMIT: z.enum(['Refuse', 'PauseLeastActive']).default('Refuse'),
   LOG_LEVEL: logLevel().default('info'),
 });
+
+const BY_NAME = 'must be a JSON object of numbers from 0 to 1000000, like {"alice":20,"bob":0}';
+
+function numbersByName() {
+  const shape = z.record(z.string().min(1), z.number().int().min(0).max(1_000_000));
+  return z.string().transform((text, context): ReadonlyMap<string, number> => {
+    const parsed = shape.safeParse(parseJson(text));
+    if (parsed.success) return new Map(Object.entries(parsed.data));
+    context.addIssue({ code: 'custom', message: BY_NAME });
+    return z.NEVER;
+  });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+export function limitPolicyOf(config: OperatorConfig): LimitPolicy {
+  return {
+    perOwner: config.SANDLOT_MAX_RUNNING_PER_OWNER || undefined,
+    perNamespace: config.SANDLOT_MAX_RUNNING_PER_NAMESPACE || undefined,
+    ofOwners: config.SANDLOT_MAX_RUNNING_OF_OWNERS,
+    overOwnerLimit: config.SANDLOT_OVER_OWNER_LIMIT,
+  };
+}
 
 export type OperatorConfig = Readonly<z.infer<typeof schema>>;
 

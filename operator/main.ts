@@ -8,7 +8,7 @@ import { createMetrics } from '../process/metrics.js';
 import { logLevel } from '../process/config.js';
 import { runProgram, type Running } from '../process/run.js';
 import { version } from '../process/root.js';
-import { readOperatorConfig, type OperatorConfig } from './config.js';
+import { limitPolicyOf, readOperatorConfig, type OperatorConfig } from './config.js';
 import { createOperatorMetrics } from './metrics.js';
 import { startOperator } from './operator.js';
 
@@ -20,6 +20,10 @@ Environment:
   SANDLOT_SANDBOX_IMAGE   image of sandboxes without template
   SANDLOT_API_URL         base URL that agent servers post their webhooks to
   SANDLOT_UI_ORIGINS      comma-separated origins of browsers that may call agent servers
+  SANDLOT_MAX_RUNNING_PER_OWNER      sandboxes of one owner that may run at a time; 0: any number (0)
+  SANDLOT_MAX_RUNNING_OF_OWNERS      the same for single owners: JSON like {"alice":20,"bob":0}
+  SANDLOT_OVER_OWNER_LIMIT           Refuse, or PauseLeastActive: pause the owner's least recently active one (Refuse)
+  SANDLOT_MAX_RUNNING_PER_NAMESPACE  sandboxes of one namespace that may run at a time; 0: any number (0)
   SANDLOT_HEALTH_HOST     address of /healthz, /readyz and /metrics (default: 127.0.0.1)
   SANDLOT_HEALTH_PORT     their port (default: 0, any free one)
   POD_NAME, POD_NAMESPACE identity and namespace of the leader election's Lease
@@ -50,6 +54,7 @@ async function start(config: OperatorConfig, env: NodeJS.ProcessEnv, log: Logger
       uiOrigins: config.SANDLOT_UI_ORIGINS,
     },
     namespace: all ? undefined : config.SANDLOT_NAMESPACE,
+    policy: limitPolicyOf(config),
     lease: {
       namespace: config.POD_NAMESPACE ?? (all ? (kubeConfig.namespace ?? 'default') : config.SANDLOT_NAMESPACE),
       // Two processes of one machine must differ, and so must a process and the one before it under the same name.

@@ -13,6 +13,8 @@ import { CRASH_POLICY } from './backoff.js';
 import { createChildren } from './children.js';
 import { createClaimer } from './claim/claim.js';
 import type { Installation } from './install.js';
+import { UNLIMITED, type LimitPolicy } from './limits/place.js';
+import { createPlaces, type Places } from './limits/places.js';
 import type { OperatorMetrics } from './metrics.js';
 import { createPoolReconciler } from './pool/reconcile.js';
 import { poolViewOf } from './pool/view.js';
@@ -36,6 +38,8 @@ export interface OperatorOptions {
   kubeMetrics?: KubeMetrics;
   metrics?: OperatorMetrics;
   limits?: Limits;
+  /** How many sandboxes may run; default: any number. */
+  policy?: LimitPolicy;
 }
 
 export interface Operator {
@@ -59,14 +63,18 @@ const POOL_WORKERS = 4;
 
 export function startOperator(options: OperatorOptions): Operator {
   const { client, namespace, clock, log, kubeMetrics: metrics } = options;
-  let term: { sandboxes: Controller; pools: Controller } | undefined;
+  let term: { sandboxes: Controller; pools: Controller; places: Places } | undefined;
   const world = startWorld({
     client,
     namespace,
     clock,
     log,
     metrics,
-    listeners: { sandbox: (key) => term?.sandboxes.add(key), pool: (key) => term?.pools.add(key) },
+    listeners: {
+      sandbox: (key) => term?.sandboxes.add(key),
+      pool: (key) => term?.pools.add(key),
+      freed: (inNamespace, owner) => term?.places.freed(inNamespace, owner),
+    },
   });
   const agents = createAgentClient(clock);
 
@@ -80,9 +88,17 @@ export function startOperator(options: OperatorOptions): Operator {
       component: 'sandlot-operator',
       instance: options.lease.identity,
     });
-    const reconcilers = createReconcilers(options, { world, agents, events, refill: (pool) => term?.pools.add(pool) });
+    const places = createPlaces({
+      world,
+      policy: options.policy ?? UNLIMITED,
+      lostMs: (options.limits ?? LIMITS).lostMs,
+      wake: (key) => term?.sandboxes.add(key),
+    });
+    const refill = (pool: string) => term?.pools.add(pool);
+    const reconcilers = createReconcilers(options, { world, agents, events, places, refill });
     const common = { clock, log, metrics };
     term = {
+      places,
       sandboxes: startController({ ...common, ...reconcilers.sandbox, name: 'sandbox', workers: SANDBOX_WORKERS }),
       pools: startController({ ...common, ...reconcilers.pool, name: 'pool', workers: POOL_WORKERS }),
     };
@@ -122,10 +138,11 @@ interface Parts {
   world: World;
   agents: ReturnType<typeof createAgentClient>;
   events: ReturnType<typeof createEventRecorder>;
+  places: Places;
   refill(pool: string): void;
 }
 
-function createReconcilers(options: OperatorOptions, { world, agents, events, refill }: Parts) {
+function createReconcilers(options: OperatorOptions, { world, agents, events, places, refill }: Parts) {
   const { client, installation, clock, log, limits = LIMITS } = options;
   const hashOf = memoizedHash(installation);
   const children = createChildren(client, world);
@@ -145,8 +162,10 @@ function createReconcilers(options: OperatorOptions, { world, agents, events, re
   const sandbox = createSandboxReconciler({
     ...common,
     memory,
+    places,
     act: createAct({ ...common, memory }),
-    observe: (object: Sandbox, now: number) => observe({ world, memory, installation, limits, poolFor }, object, now),
+    observe: (object: Sandbox, now: number) =>
+      observe({ world, memory, installation, limits, places, poolFor }, object, now),
     started: (object) => options.metrics?.started(...startOf(object, clock.now())),
   });
   const pool = createPoolReconciler({ ...common, crash: limits.crash, startDeadlineMs: limits.startDeadlineMs });

@@ -1,5 +1,5 @@
 /** What the operator knows: one label-scoped watch and cache per kind, and which controller hears of which change. */
-import { LABEL, SANDBOX_APP, STATE_WARM } from '../contracts/labels.js';
+import { LABEL, SANDBOX_APP, STATE_CLAIMED, STATE_WARM } from '../contracts/labels.js';
 import {
   SANDBOX,
   SANDBOX_POOL,
@@ -26,14 +26,15 @@ import type { KubeMetrics } from '../kube/metrics.js';
 import { startReflector, type Reflector } from '../kube/reflector.js';
 import type { Clock, KubeObject } from '../kube/types.js';
 import { createFreshCache, type FreshCache } from './fresh.js';
+import { hasPlace } from './limits/place.js';
 
 export interface World {
-  /** `template` and `slot`: by `namespace/name`. */
-  sandboxes: FreshCache<Sandbox, 'template' | 'slot'>;
+  /** `template` and `slot`: by `namespace/name`. `placed`: those that count against limits, by `namespace …` and `owner …`. */
+  sandboxes: FreshCache<Sandbox, 'template' | 'slot' | 'placed'>;
   templates: FreshCache<SandboxTemplate, never>;
   pools: FreshCache<SandboxPool, 'template'>;
-  /** `sandbox`: pods by the uid of their Sandbox; `warm`: unclaimed pods by `namespace/pool`. */
-  pods: FreshCache<Pod, 'sandbox' | 'warm'>;
+  /** `sandbox`: pods by the uid of their Sandbox; `warm`: unclaimed pods by `namespace/pool`; others by owner label and namespace. */
+  pods: FreshCache<Pod, 'sandbox' | 'warm' | 'owner' | 'claimed'>;
   claims: FreshCache<PersistentVolumeClaim, 'warm'>;
   /** Without their data. */
   secrets: FreshCache<Secret, 'warm'>;
@@ -49,6 +50,8 @@ export interface World {
 export interface Listeners {
   sandbox(key: string): void;
   pool(key: string): void;
+  /** The pod of a sandbox is gone. `owner`: its label. */
+  freed(namespace: string, owner: string | undefined): void;
 }
 
 export interface WorldOptions {
@@ -116,6 +119,21 @@ const warmOf = (object: KubeObject): string | undefined =>
 const sandboxOf = (object: KubeObject): string | undefined =>
   inNamespace(object, ownerOf(object, SANDBOX.kind)?.name ?? object.metadata.labels?.[LABEL.sandbox]);
 
+export const podIndexes = {
+  sandbox: (pod: Pod) => ownerOf(pod, SANDBOX.kind)?.uid,
+  warm: warmOf,
+  owner: ({ metadata }: Pod) => metadata.labels?.[LABEL.owner],
+  claimed: ({ metadata }: Pod) => (metadata.labels?.[LABEL.state] === STATE_CLAIMED ? metadata.namespace : undefined),
+};
+
+export const placesOf = (sandbox: Sandbox): string[] =>
+  hasPlace(sandbox)
+    ? [
+        `namespace ${sandbox.metadata.namespace ?? ''}`,
+        ...(sandbox.spec.owner === undefined ? [] : [`owner ${sandbox.spec.owner}`]),
+      ]
+    : [];
+
 function createCaches(clock: Clock, listeners: Listeners) {
   const tell = (heard: (key: string) => void, key: string | undefined): void => {
     if (key !== undefined) heard(key);
@@ -124,14 +142,16 @@ function createCaches(clock: Clock, listeners: Listeners) {
     tell(listeners.sandbox, sandboxOf(object));
     tell(listeners.pool, warmOf(object) ?? (old === undefined ? undefined : warmOf(old)));
   };
-  const sandboxes = createFreshCache<Sandbox, 'template' | 'slot'>({
+  const sandboxes = createFreshCache<Sandbox, 'template' | 'slot' | 'placed'>({
     clock,
     indexes: {
       template: (object) => inNamespace(object, object.spec.template),
       slot: (object) => inNamespace(object, object.status?.slot),
+      placed: placesOf,
     },
     changed: (object) => listeners.sandbox(keyOf(object)),
   });
+  const freed = ({ metadata }: Pod): void => listeners.freed(metadata.namespace ?? '', metadata.labels?.[LABEL.owner]);
   /** Sandboxes without slot wait for a template or for a pool. */
   const wakeWaiting = (template: string | undefined): void => {
     for (const one of template === undefined ? [] : sandboxes.by('template', template))
@@ -152,11 +172,12 @@ function createCaches(clock: Clock, listeners: Listeners) {
       wakeWaiting(keyOf(object));
     },
   });
-  const pods = createFreshCache<Pod, 'sandbox' | 'warm'>({
+  const pods = createFreshCache<Pod, 'sandbox' | 'warm' | 'owner' | 'claimed'>({
     clock,
-    indexes: { sandbox: (pod) => ownerOf(pod, SANDBOX.kind)?.uid, warm: warmOf },
+    indexes: podIndexes,
     changed: (pod, old) => {
       childChanged(pod, old);
+      if (pods.get(keyOf(pod)) === undefined) freed(pod);
       const pool = warmOf(pod);
       if (pool !== undefined && isReady(pod) && !(old !== undefined && isReady(old)))
         wakeWaiting(inNamespace(pod, pools.get(pool)?.spec.template));

@@ -1,11 +1,20 @@
 /** Metadata that every child of a Sandbox or a pool carries. */
 import { LABEL, MANAGER, SANDBOX_APP, STATE_CLAIMED, STATE_WARM } from '../../contracts/labels.js';
+import { ownerLabel } from '../../contracts/names.js';
 import { SANDBOX, SANDBOX_POOL, GROUP, VERSION } from '../../contracts/resources.js';
 import type { OwnerReference } from '../../kube/types.js';
 
 /** Who a child belongs to: a sandbox, or the pool that keeps it warm. */
 export type Holder =
-  | { kind: 'sandbox'; name: string; namespace: string; uid: string; template?: string | undefined }
+  | {
+      kind: 'sandbox';
+      name: string;
+      namespace: string;
+      uid: string;
+      template?: string | undefined;
+      /** `spec.owner`. */
+      owner?: string | undefined;
+    }
   | { kind: 'pool'; name: string; namespace: string; uid: string; template: string };
 
 export function childLabels(holder: Holder, slot: string): Record<string, string> {
@@ -14,14 +23,15 @@ export function childLabels(holder: Holder, slot: string): Record<string, string
     [LABEL.managedBy]: MANAGER,
     [LABEL.slot]: slot,
     ...(holder.template === undefined ? {} : { [LABEL.template]: labelValue(holder.template) }),
-    ...(holder.kind === 'sandbox' ? claimedLabels(holder.name) : warmLabels(holder.name)),
+    ...(holder.kind === 'sandbox' ? claimedLabels(holder) : warmLabels(holder.name)),
   };
 }
 
 /** What a claim changes in the labels of a pod and its children. */
-export const claimedLabels = (sandbox: string): Record<string, string> => ({
+export const claimedLabels = (sandbox: { name: string; owner?: string | undefined }): Record<string, string> => ({
   [LABEL.state]: STATE_CLAIMED,
-  [LABEL.sandbox]: labelValue(sandbox),
+  [LABEL.sandbox]: labelValue(sandbox.name),
+  ...(sandbox.owner === undefined || sandbox.owner === '' ? {} : { [LABEL.owner]: ownerLabel(sandbox.owner) }),
 });
 
 const warmLabels = (pool: string): Record<string, string> => ({

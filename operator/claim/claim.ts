@@ -102,7 +102,7 @@ export function createClaimer(options: ClaimerOptions): Claimer {
     const metadata = {
       resourceVersion,
       uid: pod.metadata.uid,
-      labels: claimedLabels(name),
+      labels: claimedLabels({ name, owner: sandbox.spec.owner }),
       annotations: { [ANNOTATION.keyEpoch]: String(epoch) },
       ownerReferences: [ownerReference({ kind: 'sandbox', name, namespace, uid })],
     };

@@ -106,7 +106,7 @@ export function createAct(options: ActOptions): Act {
     const { workspace } = shapeOf(s.template ?? { image: '' }, { ...s.sandbox.spec, resourceFactor: 1 });
     const owners = what === 'workspace' ? workspaceOwners(holder, workspace) : [ownerReference(holder)];
     const name = what === 'workspace' ? workspaceClaimName(slot) : secretName(slot);
-    const child = { name, namespace: holder.namespace, labels: claimedLabels(holder.name), owners };
+    const child = { name, namespace: holder.namespace, labels: claimedLabels(holder), owners };
     await children.adopt(what, child, signal);
     return 'ok';
   };
@@ -171,7 +171,8 @@ export function createAct(options: ActOptions): Act {
 
 type Of<Do extends Action['do']> = Extract<Action, { do: Do }>;
 
-export function holderOf(sandbox: Sandbox): Holder {
+export function holderOf(sandbox: Sandbox): Holder & { kind: 'sandbox' } {
   const { name, namespace = '', uid = '' } = sandbox.metadata;
-  return { kind: 'sandbox', name, namespace, uid, template: sandbox.spec.template };
+  const { template, owner } = sandbox.spec;
+  return { kind: 'sandbox', name, namespace, uid, template, owner };
 }

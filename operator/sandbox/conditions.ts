@@ -2,6 +2,7 @@
 import type { Sandbox, SandboxCondition, SandboxPhase, SandboxStatus } from '../../contracts/resources.js';
 import type { PersistentVolumeClaim } from '../../kube/kinds.js';
 import { timestamp } from '../durations.js';
+import { isRefused } from '../limits/place.js';
 import type { Workspace } from '../shape.js';
 import type { Fact } from './podstate.js';
 
@@ -79,5 +80,5 @@ export function phaseOf(sandbox: Sandbox, status: SandboxStatus, terminal: boole
   if (sandbox.spec.runState === 'Paused') return 'Pausing';
   if (terminal) return TERMINAL;
   if (is('Ready')) return 'Running';
-  return status.slot === undefined ? 'Pending' : 'Starting';
+  return status.slot === undefined || isRefused({ ...sandbox, status }) ? 'Pending' : 'Starting';
 }

@@ -272,6 +272,44 @@ t.test('refusals and missing templates', async (t) => {
   t.equal(at(odd, 'Ready'), 'False InvalidSpec');
 });
 
+t.test('over a limit: it waits as what it is, and comes back as that', async (t) => {
+  const place = { kind: 'refused', reason: 'OwnerLimitReached', message: 'two run' } as const;
+  const fresh = decide(situation({ workspace: undefined, place }));
+  t.match(fresh.status, { phase: 'Pending', slot: undefined });
+  t.equal(at(fresh, 'Ready'), 'False OwnerLimitReached');
+  t.match(fresh, { actions: [], ending: { type: 'wait' }, reports: [{ reason: 'OwnerLimitReached' }] });
+  const again = decide(situation({ sandbox: after(sandboxOf(), fresh), workspace: undefined, place }));
+  t.same(again.status, fresh.status, 'nothing to write while it waits');
+  t.same(again.reports, [], 'told once');
+  const started = decide(situation({ sandbox: after(sandboxOf(), fresh), workspace: undefined }));
+  t.match(started.status, { phase: 'Starting', slot: cold });
+
+  const asleep = after(
+    sandboxOf({ runState: 'Paused' }, SLOT),
+    decide(situation({ sandbox: sandboxOf({ runState: 'Paused' }, SLOT) })),
+  );
+  const woken = { ...asleep, spec: { runState: 'Running' as const } };
+  const refused = decide(situation({ sandbox: woken, place }));
+  t.match(refused.status, { phase: 'Paused', keyEpoch: 1, pausedAt: timestamp(NOW) });
+  t.equal(at(refused, 'Paused'), 'True Requested');
+  t.equal(at(refused, 'Ready'), 'False OwnerLimitReached');
+  const resumed = decide(situation({ sandbox: after(woken, refused) }));
+  t.match(resumed.status, { phase: 'Starting', keyEpoch: 2 }, 'the resume is made when there is a place');
+
+  const failed = sandboxOf({}, { ...SLOT, phase: 'Failed', consecutiveFailures: 6, observedGeneration: 0 });
+  const waits = decide(situation({ sandbox: failed, place }));
+  t.match(waits.status, { phase: 'Pending', slot: cold, consecutiveFailures: undefined }, 'with a new budget');
+  t.equal(verbs(decide(situation({ sandbox: after(failed, waits) }))), 'applySecret createPod');
+
+  const yields = decide(situation({ sandbox: RUNNING, pod: podOf(), yields: 'makes room' }));
+  t.equal(`${yields.first} ${verbs(yields)}`, 'status pause', 'the reason is on record first');
+  t.equal(at(yields, 'Paused'), 'False TooManySandboxes');
+  const recorded = decide(situation({ sandbox: after(RUNNING, yields), pod: podOf(), yields: 'makes room' }));
+  t.equal(`${recorded.first} ${verbs(recorded)}`, 'actions pause');
+  const done = decide(situation({ sandbox: { ...after(RUNNING, yields), spec: { runState: 'Paused' } } }));
+  t.equal(at(done, 'Paused'), 'True TooManySandboxes');
+});
+
 t.test('deletion: nothing is made any more', async (t) => {
   const sandbox = { ...RUNNING, metadata: { ...RUNNING.metadata, deletionTimestamp: ago(1) } };
   const decision = decide(situation({ sandbox }));

@@ -12,12 +12,14 @@ import { NOT_PAUSED, no, podless, workspaceFact, yes, type Facts } from './condi
 import { expiry } from './lifecycle.js';
 import { decideAbsent } from './absent.js';
 import { decidePresent } from './present.js';
-import { decision, deletion, fail, going, sooner, wait } from './parts.js';
+import { decision, deletion, fail, going, OWN_PAUSES, pauseItself, sooner, wait } from './parts.js';
 import { podState } from './podstate.js';
 import type { Decision, Situation } from './situation.js';
 import { FRESH, hasFailed, statusOf, WITHOUT_POD } from './status.js';
 
 const STUCK_RETRY_MS = 30_000;
+/** Places that become free are told; this is for those that are not. */
+const UNPLACED_RETRY_MS = 10_000;
 
 export function decide(s: Situation): Decision {
   if (s.sandbox.metadata.deletionTimestamp !== undefined) return terminating(s);
@@ -30,9 +32,11 @@ export function decide(s: Situation): Decision {
 function decideLiving(s: Situation): Decision {
   const { spec, status } = s.sandbox;
   if (spec.runState === 'Paused') return pause(s);
+  if (hasFailed(s.sandbox)) return failed(s);
+  if (s.place.kind === 'refused') return unplaced(s, s.place);
+  if (s.yields !== undefined) return pauseItself(s, 'TooManySandboxes', s.yields);
   // A resume that comes before the pause is complete counts as one too: its pod has the old keys.
   if (conditionOf(s.sandbox, 'Paused')?.status === 'True' || status?.phase === 'Pausing') return resume(s);
-  if (hasFailed(s.sandbox)) return failed(s);
   if (status?.phase === 'Failed') return revive(s);
   const shape = shapeFor(s);
   if (typeof shape === 'string') return stuck(s, 'InvalidSpec', shape);
@@ -96,6 +100,23 @@ function starting(s: Situation, shape: Shape, reason: string, message: string): 
   return { ...podless(reason, message), workspace: workspaceFact(shape.workspace, s.workspace), paused: NOT_PAUSED };
 }
 
+/** Over a limit: it waits for a place, as the paused, failed or new sandbox that it is. */
+function unplaced(s: Situation, { reason, message }: Extract<Situation['place'], { kind: 'refused' }>): Decision {
+  const paused = conditionOf(s.sandbox, 'Paused');
+  const facts: Facts = {
+    ...podless(reason, message),
+    workspace: workspaceFact(workspaceOf(s), s.workspace),
+    paused: paused?.status === 'True' ? yes(paused.reason, paused.message) : NOT_PAUSED,
+  };
+  const changes = { ...WITHOUT_POD, ...(s.sandbox.status?.phase === 'Failed' ? FRESH : {}) };
+  const known = conditionOf(s.sandbox, 'Ready')?.reason === reason;
+  return decision({
+    status: statusOf({ ...s, facts, changes }),
+    reports: known ? [] : [{ type: 'Warning', reason, message }],
+    ending: wait(UNPLACED_RETRY_MS, reason),
+  });
+}
+
 /** Still failed: only what is left over goes. */
 function failed(s: Situation): Decision {
   const reason = conditionOf(s.sandbox, 'Ready')?.reason ?? 'Failed';
@@ -131,11 +152,9 @@ function resume(s: Situation): Decision {
 
 function pause(s: Situation): Decision {
   const before = conditionOf(s.sandbox, 'Paused');
-  const why = before?.reason === 'IdleTimeout' ? before : { reason: 'Requested', message: 'runState is Paused' };
-  const workspace = workspaceFact(
-    s.template === undefined ? undefined : shapeOf(s.template, { ...s.sandbox.spec, resourceFactor: 1 }).workspace,
-    s.workspace,
-  );
+  const own = before !== undefined && OWN_PAUSES.has(before.reason);
+  const why = own ? before : { reason: 'Requested', message: 'runState is Paused' };
+  const workspace = workspaceFact(workspaceOf(s), s.workspace);
   if (s.pod !== undefined) {
     const message = 'the pod is being ended';
     const facts: Facts = {
@@ -154,6 +173,9 @@ function pause(s: Situation): Decision {
   const changes = { ...WITHOUT_POD, ...FRESH, pausedAt };
   return decision({ status: statusOf({ ...s, facts, changes }), actions: deletion(s) });
 }
+
+const workspaceOf = (s: Situation) =>
+  s.template === undefined ? undefined : shapeOf(s.template, { ...s.sandbox.spec, resourceFactor: 1 }).workspace;
 
 function expired(s: Situation, why: { reason: string; message: string }): Decision {
   return decision({

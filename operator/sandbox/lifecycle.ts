@@ -1,6 +1,6 @@
 /** The rules that pause and delete by themselves. All clocks start from times in the resource, so that they survive restarts. */
-import { ANNOTATION } from '../../contracts/labels.js';
 import { conditionOf } from '../../contracts/resources.js';
+import { lastSign } from '../activity.js';
 import { describeMs, durationMs, timeMs } from '../durations.js';
 import { lifecycleOf, type Lifecycle } from '../shape.js';
 import type { Situation } from './situation.js';
@@ -36,14 +36,7 @@ export function expiry(s: Situation): { over: { reason: string; message: string 
 
 /** Last sign of use, ms since 1970: traffic that the gateway saw, the agent's own word, and the claim as the start of the clock. */
 export function lastActivity(s: Situation, claimedAt: number): number {
-  const { status, metadata } = s.sandbox;
-  return Math.max(
-    claimedAt,
-    timeMs(status?.startedAt) ?? 0,
-    timeMs(status?.lastActivityTime) ?? 0,
-    Math.min(timeMs(metadata.annotations?.[ANNOTATION.lastTraffic]) ?? 0, s.now),
-    s.agent.idle?.activeAt ?? 0,
-  );
+  return Math.max(claimedAt, lastSign(s.sandbox, s.now), s.agent.idle?.activeAt ?? 0);
 }
 
 export type IdleVerdict =

@@ -1,4 +1,4 @@
-/** Reads the caches; the only place that turns them into a Situation. */
+/** Reads the caches; the only code that turns them into a Situation. */
 import { LABEL, STATE_CLAIMED } from '../../contracts/labels.js';
 import { podName, secretName, workspaceClaimName } from '../../contracts/names.js';
 import type { Sandbox } from '../../contracts/resources.js';
@@ -6,6 +6,7 @@ import { keyOf } from '../../kube/cache.js';
 import type { Pod } from '../../kube/kinds.js';
 import { builtInTemplate } from '../shape.js';
 import type { Installation } from '../install.js';
+import type { Places } from '../limits/places.js';
 import type { World } from '../world.js';
 import type { Memory } from './memory.js';
 import type { Limits, PoolView, Situation } from './situation.js';
@@ -15,24 +16,26 @@ export interface ObserveOptions {
   memory: Memory;
   installation: Installation;
   limits: Limits;
+  places: Pick<Places, 'ask' | 'yields'>;
   /** What the pools of a template can give now. */
   poolFor(template: { namespace: string; name: string }): PoolView;
 }
 
 export function observe(options: ObserveOptions, sandbox: Sandbox, now: number): Situation {
-  const { world, memory, installation, limits } = options;
+  const { world, memory, installation, limits, places } = options;
   const key = keyOf(sandbox);
   const { namespace = '', uid = '' } = sandbox.metadata;
   const { template } = sandbox.spec;
   const owned = world.pods.by('sandbox', uid).filter((pod) => pod.metadata.namespace === namespace);
   const slot = sandbox.status?.slot ?? firstClaimed(owned)?.metadata.labels?.[LABEL.slot];
   const pod = slot === undefined ? undefined : owned.find(({ metadata }) => metadata.name === podName(slot));
+  const known =
+    template === undefined ? builtInTemplate(installation) : world.templates.get(`${namespace}/${template}`)?.spec;
   const child = (name: string) => `${namespace}/${name}`;
   return {
     sandbox,
     now,
-    template:
-      template === undefined ? builtInTemplate(installation) : world.templates.get(`${namespace}/${template}`)?.spec,
+    template: known,
     pod,
     strays: owned.filter((one) => one !== pod),
     workspace: slot === undefined ? undefined : world.claims.get(child(workspaceClaimName(slot))),
@@ -40,6 +43,8 @@ export function observe(options: ObserveOptions, sandbox: Sandbox, now: number):
     pool: template === undefined ? { kind: 'none' } : options.poolFor({ namespace, name: template }),
     agent: memory.agent(key, pod),
     refusal: memory.refusal(key),
+    place: known === undefined ? { kind: 'free' } : places.ask(sandbox, now),
+    yields: places.yields(sandbox),
     limits,
   };
 }

@@ -1,5 +1,6 @@
 /** The parts that decisions are made of. */
 import { LABEL } from '../../contracts/labels.js';
+import { conditionOf } from '../../contracts/resources.js';
 import { done, stalled, wait as waitMs, type Outcome } from '../../kube/outcome.js';
 import { timeMs } from '../durations.js';
 import type { Shape } from '../shape.js';
@@ -26,6 +27,29 @@ export function fail(s: Situation, shape: Shape | undefined, reason: string, mes
     status: statusOf({ ...s, facts, changes, terminal: true }),
     reports: [{ type: 'Warning', reason, message }],
     ending: stalled(reason),
+  });
+}
+
+export type OwnPause = 'IdleTimeout' | 'TooManySandboxes';
+/** Why the operator pauses a sandbox by itself; everything else is somebody's wish. */
+export const OWN_PAUSES: ReadonlySet<string> = new Set<OwnPause>(['IdleTimeout', 'TooManySandboxes']);
+
+/** The reason is on record before the spec changes, or a crash in between would make it look like the user's wish. */
+export function pauseItself(
+  s: Situation,
+  reason: OwnPause,
+  message: string,
+  status = s.sandbox.status ?? {},
+): Decision {
+  const recorded = conditionOf(s.sandbox, 'Paused')?.reason === reason;
+  const conditions = status.conditions?.map((condition) =>
+    condition.type === 'Paused' ? { ...condition, reason, message } : condition,
+  );
+  return decision({
+    status: { ...status, ...(conditions === undefined ? {} : { conditions }) },
+    first: recorded ? 'actions' : 'status',
+    actions: [{ do: 'pause' }],
+    reports: recorded ? [] : [{ type: 'Normal', reason, message }],
   });
 }
 

@@ -6,7 +6,7 @@ import { done, type Outcome } from '../../kube/outcome.js';
 import { describeMs, timeMs, timestamp } from '../durations.js';
 import type { Shape } from '../shape.js';
 import { NOT_PAUSED, no, workspaceFact, yes, type Facts } from './conditions.js';
-import { adoptions, decision, deletion, fail, going, sooner, wait } from './parts.js';
+import { adoptions, decision, deletion, fail, going, pauseItself, sooner, wait } from './parts.js';
 import { idleVerdict, lastActivity } from './lifecycle.js';
 import { LOSS_CAUSES, podState, type Fact, type PodState } from './podstate.js';
 import type { Action, Decision, Report, Situation } from './situation.js';
@@ -73,27 +73,12 @@ function serving(s: Situation, pod: Pod, so: { status: SandboxStatus; reports: R
     case 'ask':
       return decision({ status, reports, actions: [...actions, { do: 'askIdle', pod, epoch: status.keyEpoch ?? 1 }] });
     case 'idle':
-      return pauseForIdleness(s, status, idle.ms);
+      return pauseItself(s, 'IdleTimeout', `paused after ${describeMs(idle.ms)} without activity`, status);
     case 'wait':
       return decision({ status, reports, actions, ending: later(wait(idle.until - s.now, 'idle clock')) });
     case 'off':
       return decision({ status, reports, actions, ending: later(done) });
   }
-}
-
-function pauseForIdleness(s: Situation, status: SandboxStatus, ms: number): Decision {
-  const message = `paused after ${describeMs(ms)} without activity`;
-  // The reason is on record before the spec changes, or a crash in between would make it look like the user's wish.
-  const recorded = conditionOf(s.sandbox, 'Paused')?.reason === 'IdleTimeout';
-  const conditions = status.conditions?.map((condition) =>
-    condition.type === 'Paused' ? { ...condition, reason: 'IdleTimeout', message } : condition,
-  );
-  return decision({
-    status: { ...status, ...(conditions === undefined ? {} : { conditions }) },
-    first: recorded ? 'actions' : 'status',
-    actions: [{ do: 'pause' }],
-    reports: recorded ? [] : [{ type: 'Normal', reason: 'IdleTimeout', message }],
-  });
 }
 
 const bornWarm = (pod: Pod): boolean => pod.metadata.labels?.[LABEL.pool] !== undefined;

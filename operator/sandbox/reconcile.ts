@@ -8,6 +8,7 @@ import type { EventRecorder } from '../../kube/events.js';
 import { done, retry } from '../../kube/outcome.js';
 import { createStatusWriter } from '../../kube/status.js';
 import type { Clock } from '../../kube/types.js';
+import type { Places } from '../limits/places.js';
 import type { World } from '../world.js';
 import type { Act } from './act.js';
 import { decide } from './decide.js';
@@ -19,7 +20,9 @@ export interface SandboxReconcilerOptions {
   world: Pick<World, 'sandboxes'>;
   memory: Memory;
   act: Act;
+  /** Takes a place under the limits, where the sandbox needs one. */
   observe(sandbox: Sandbox, now: number): Situation;
+  places: Pick<Places, 'settle' | 'forget'>;
   clock: Clock;
   events: Pick<EventRecorder, 'record'>;
   /** A sandbox became ready for the first time since its start or resume. */
@@ -33,7 +36,7 @@ const ROUNDS = 12;
 class Stale extends Error {}
 
 export function createSandboxReconciler(options: SandboxReconcilerOptions): Reconcile {
-  const { client, world, memory, act, observe, clock, events } = options;
+  const { client, world, memory, act, observe, places, clock, events } = options;
   const writer = createStatusWriter<Sandbox, SandboxStatus>({ client, kind: SANDBOX, fieldManager: MANAGER });
 
   /** False when the decision rests on a sandbox that is no more. */
@@ -77,6 +80,7 @@ export function createSandboxReconciler(options: SandboxReconcilerOptions): Reco
       const sandbox = world.sandboxes.get(key);
       if (sandbox === undefined) {
         memory.forget(key);
+        places.forget(key);
         return done;
       }
       const situation = observe(sandbox, clock.now());
@@ -87,6 +91,7 @@ export function createSandboxReconciler(options: SandboxReconcilerOptions): Reco
       }
       if (!(await actAll(decision.actions, situation, signal))) continue;
       if (!(await save(sandbox, decision))) continue;
+      places.settle(key);
       return decision.ending;
     }
     return retry(new Error('the sandbox did not settle'));

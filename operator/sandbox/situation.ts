@@ -4,6 +4,7 @@ import type { PersistentVolumeClaim, Pod } from '../../kube/kinds.js';
 import type { Outcome } from '../../kube/outcome.js';
 import type { KubeObject } from '../../kube/types.js';
 import type { CrashPolicy } from '../backoff.js';
+import type { Place } from '../limits/places.js';
 
 /** Whether a warm pod can serve a sandbox that has no pod yet. */
 export type PoolView =
@@ -54,6 +55,10 @@ export interface Situation {
   pool: PoolView;
   agent: AgentFacts;
   refusal?: Refusal | undefined;
+  /** Whether the limits per owner and namespace let it have a pod. */
+  place: Place;
+  /** Why it must make room for another sandbox of its owner, if it must. */
+  yields?: string | undefined;
   limits: Limits;
 }
 

@@ -12,7 +12,7 @@ import {
 } from '../../contracts/resources.js';
 import type { KubeClient } from '../../kube/client.js';
 import { POD, type Pod } from '../../kube/kinds.js';
-import { LIMITS, startOperator, type Operator } from '../operator.js';
+import { LIMITS, startOperator, type Operator, type OperatorOptions } from '../operator.js';
 import { startAgents, type FakeAgents } from './agents.js';
 import type { Cluster } from '../../test/support/cluster.js';
 import { startKubelet, type Kubelet } from './kubelet.js';
@@ -47,7 +47,11 @@ export interface Scene {
   close(): Promise<void>;
 }
 
-export async function startScene(cluster: Cluster, first: KubeClient = cluster.client): Promise<Scene> {
+export async function startScene(
+  cluster: Cluster,
+  first: KubeClient = cluster.client,
+  options: Pick<OperatorOptions, 'policy'> = {},
+): Promise<Scene> {
   const { client } = cluster;
   const namespace = await cluster.newNamespace();
   const kubelet = startKubelet(client, namespace);
@@ -62,6 +66,7 @@ export async function startScene(cluster: Cluster, first: KubeClient = cluster.c
       clock,
       log: silent,
       limits,
+      ...options,
     });
   const refresh = async (): Promise<Pod[]> => {
     const { items } = await client.list(POD, { namespace });

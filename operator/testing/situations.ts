@@ -77,6 +77,7 @@ export function situation(parts: Partial<Situation> = {}): Situation {
     strays: [],
     pool: { kind: 'none' },
     agent: { init: 'unknown' },
+    place: { kind: 'free' },
     limits: { crash: CRASH_POLICY, startDeadlineMs: 600_000, lostMs: 60_000, leaseMs: 45_000 },
     workspace: claim(),
     ...parts,
