@@ -28,6 +28,8 @@ export const ANNOTATION = {
   templateHash: 'sandlot.dev/template-hash',
   /** On a Sandbox, written by the gateway in steps of a minute: last traffic (RFC 3339). */
   lastTraffic: 'sandlot.dev/last-traffic',
+  /** On a Sandbox made through the Runtime API: its caller's own name for it. */
+  sessionId: 'sandlot.dev/session-id',
 } as const;
 
 /** `app.kubernetes.io/name` of every sandbox pod; what the shared Service selects. */

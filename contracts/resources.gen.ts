@@ -67,6 +67,14 @@ export interface SandboxSpec {
    */
   resourceFactor?: 1 | 2 | 4 | 8;
   /**
+   * Working directory of the entry point. A sandbox with an own one is started cold.
+   */
+  workingDir?: string;
+  /**
+   * When the kubelet pulls the image. A sandbox with an own policy is started cold.
+   */
+  imagePullPolicy?: 'Always' | 'IfNotPresent' | 'Never';
+  /**
    * RuntimeClass of the pod, for example gvisor or kata. It must exist in the cluster.
    */
   runtimeClassName?: string;

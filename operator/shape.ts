@@ -57,6 +57,8 @@ export function shapeOf(template: SandboxTemplateSpec, spec: SandboxSpec = {}): 
     image: spec.image ?? template.image,
     ...optional('command', spec.command ?? template.command),
     ...optional('args', spec.args ?? template.args),
+    ...optional('workingDir', spec.workingDir ?? template.workingDir),
+    ...optional('imagePullPolicy', spec.imagePullPolicy ?? template.imagePullPolicy),
     env: byName([...((template.env ?? []) as EnvVar[]), ...((spec.env ?? []) as EnvVar[])]),
     envFrom: [...(template.envFrom ?? []), ...(spec.envFrom ?? [])] as EnvFromSource[],
     resources: resourcesOf(template, spec),
@@ -78,8 +80,6 @@ function identityOf(template: SandboxTemplateSpec, spec: SandboxSpec) {
 /** What a sandbox cannot override. */
 function templateOnly(template: SandboxTemplateSpec) {
   return {
-    ...optional('workingDir', template.workingDir),
-    ...optional('imagePullPolicy', template.imagePullPolicy),
     imagePullSecrets: template.imagePullSecrets ?? [],
     ...optional('nodeSelector', template.nodeSelector),
     tolerations: (template.tolerations ?? []) as Toleration[],
@@ -101,13 +101,25 @@ export function lifecycleOf(template: SandboxTemplateSpec, spec: SandboxSpec): L
   return { ...template.lifecycle, ...spec.lifecycle };
 }
 
+const FIXED_AT_BIRTH = [
+  'image',
+  'command',
+  'args',
+  'workingDir',
+  'imagePullPolicy',
+  'env',
+  'envFrom',
+  'resources',
+  'runtimeClassName',
+] as const;
+
 /**
  * Why a warm pod of the template cannot serve this sandbox, or undefined when it can. Personal things come by init after
  * the claim; whatever is fixed at the pod's birth must equal the template's.
  */
 export function whyCold(template: SandboxTemplateSpec, spec: SandboxSpec): string | undefined {
   if (template.deferredInit === false) return 'the template cannot be started dormant';
-  const own = (['image', 'command', 'args', 'env', 'envFrom', 'resources', 'runtimeClassName'] as const).find(
+  const own = FIXED_AT_BIRTH.find(
     (field) => spec[field] !== undefined && !(Array.isArray(spec[field]) && spec[field].length === 0),
   );
   if (own !== undefined) return `own ${own}`;

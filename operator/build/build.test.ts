@@ -176,6 +176,20 @@ t.test('templates and overrides', async (t) => {
     container?.env?.find(({ name }) => name === 'PORT'),
     { value: '60000' },
   );
+  const elsewhere = { name: 'OH_WEBHOOKS_0_BASE_URL', value: 'https://other.example.org/api/v1/webhooks' };
+  const reporting = buildPod({
+    holder: sandbox,
+    slot,
+    epoch: 1,
+    shape: shapeOf(template, { env: [elsewhere], workingDir: '/workspace', imagePullPolicy: 'Always' }),
+    installation,
+  }).spec.containers[0];
+  t.same(
+    reporting?.env?.filter(({ name }) => name === elsewhere.name),
+    [elsewhere],
+    'a sandbox may report to another app server',
+  );
+  t.match(reporting, { workingDir: '/workspace', imagePullPolicy: 'Always' });
   t.same(
     container?.ports?.map(({ name, containerPort }) => [name, containerPort]),
     [
@@ -223,6 +237,8 @@ t.test('which sandboxes a warm pod can serve', async (t) => {
     [{ resources: { requests: { cpu: 1 } } }, 'own resources'],
     [{ resourceFactor: 2 }, 'own resourceFactor'],
     [{ runtimeClassName: 'gvisor' }, 'own runtimeClassName'],
+    [{ workingDir: '/workspace' }, 'own workingDir'],
+    [{ imagePullPolicy: 'Always' }, 'own imagePullPolicy'],
     [{ runAsUser: 6 }, 'own runAsUser'],
     [{ ports: [{ name: 'web', port: 3 }] }, 'own ports'],
     [{ network: { egress: 'None' } }, 'own egress'],

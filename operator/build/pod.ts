@@ -107,14 +107,23 @@ const probe = (path: string, times: { periodSeconds: number; failureThreshold: n
   ...times,
 });
 
-/** The operator's variables come last and win: a template cannot move the keys or the workspace. */
+/**
+ * Keys and workspace are the operator's: nobody moves them. Where events are reported to and which origins may read
+ * answers is the installation's default: a sandbox that serves another app server brings its own.
+ */
 function environment(options: PodOptions): EnvVar[] {
-  const reserved = [...fixedVariables(options), ...keyVariables(options)];
-  const names = new Set(reserved.map(({ name }) => name));
-  return [...options.shape.env.filter(({ name }) => !names.has(name)), ...reserved];
+  const fixed = fixedVariables(options);
+  const keys = keyVariables(options);
+  const own = without(options.shape.env, [...fixed, ...keys]);
+  return [...own, ...fixed, ...without(reportVariables(options), own), ...keys];
 }
 
-function fixedVariables({ shape, installation }: PodOptions): EnvVar[] {
+function without(list: EnvVar[], other: EnvVar[]): EnvVar[] {
+  const names = new Set(other.map(({ name }) => name));
+  return list.filter(({ name }) => !names.has(name));
+}
+
+function fixedVariables({ shape }: PodOptions): EnvVar[] {
   const port = (name: string) => String(shape.ports.find((one) => one.name === name)?.port ?? '');
   return [
     { name: 'PORT', value: port('agent') },
@@ -124,6 +133,11 @@ function fixedVariables({ shape, installation }: PodOptions): EnvVar[] {
     { name: 'SANDLOT_WORKSPACE_ROOT', value: MOUNT },
     { name: 'OH_CONVERSATIONS_PATH', value: `${MOUNT}/conversations` },
     { name: 'OH_BASH_EVENTS_DIR', value: `${MOUNT}/bash_events` },
+  ];
+}
+
+function reportVariables({ installation }: PodOptions): EnvVar[] {
+  return [
     ...(installation.apiUrl === undefined
       ? []
       : [
