@@ -28,6 +28,8 @@ import { startRoutes } from './routes/starts.js';
 import { userRoutes } from './routes/users.js';
 import { webClientRoutes } from './routes/web-client.js';
 import { webhookRoutes } from './routes/webhooks.js';
+import { identifyLocalCaller } from './runtime/caller.js';
+import { runtimeRoutes } from './runtime/routes.js';
 import { staticRoutes } from './static/static.js';
 
 export type Plugin = (app: FastifyInstance, deps: Deps) => void;
@@ -89,6 +91,10 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     },
     { prefix: '/api/v1' },
   );
+  await app.register(async (scope) => {
+    requireUser(scope, deps.db.prisma, identifyLocalCaller);
+    runtimeRoutes(scope, deps);
+  });
   await staticRoutes(app, deps);
   return app;
 }

@@ -15,13 +15,14 @@ import { createIngest } from './ingest/ingest.js';
 import { createLiveStatus } from './ingest/live.js';
 import { createApiMetrics } from './metrics.js';
 import { createPendingDelivery } from './ingest/pending.js';
+import { createImages } from './runtime/images.js';
 import { createControl } from './sandboxes/control.js';
 import { startDirectory } from './sandboxes/directory.js';
 import { startTemplates } from './sandboxes/templates.js';
 import { createStartWorker } from './start/worker.js';
 
 export interface Outside {
-  config: Pick<ApiConfig, 'secrets' | 'gateway' | 'template' | 'startTimeoutMs' | 'namespace'>;
+  config: Deps['config'] & Pick<ApiConfig, 'namespace'>;
   db: Database;
   client: KubeClient;
   clock: Clock;
@@ -53,6 +54,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
   const directory = startDirectory({ client, namespace, secret, clock, log });
   const templates = startTemplates({ client, namespace, clock, log });
   const control = createControl({ client, namespace, directory });
+  const images = createImages({ prefix: config.runtimeRegistry });
   const agents = createAgentHttp();
   const ingest = createIngest({ prisma, clock });
   const catchUp = createCatchUp({ prisma, directory, agents, ingest, secret, clock, log, metrics });
@@ -84,6 +86,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
     directory,
     control,
     templates,
+    images,
     agents,
     starts,
     ingest,
@@ -112,7 +115,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
       await starts.stop();
       await Promise.all([catchUp.stop(), pending.stop()]);
       await Promise.all([directory.stop(), templates.stop()]);
-      await agents.close();
+      await Promise.all([agents.close(), images.close()]);
     },
   };
 }

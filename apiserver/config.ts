@@ -1,7 +1,9 @@
 /** The API server's one reader of the environment. */
 import { z } from 'zod';
 import type { GatewayAddress } from '../contracts/urls.js';
-import { ConfigError, flag, logLevel, port, readConfig, secret, whole } from '../process/config.js';
+import { ConfigError, flag, list, logLevel, port, readConfig, secret, whole } from '../process/config.js';
+
+const PAIR = /^[^=\s]+=[a-z0-9.-]*$/;
 
 const schema = z.object({
   SANDLOT_SECRET: secret(),
@@ -25,6 +27,15 @@ const schema = z.object({
   SANDLOT_SANDBOX_TEMPLATE: z.string().optional(),
   /** How long a start waits for its sandbox; image pulls included. */
   SANDLOT_START_TIMEOUT_SECONDS: whole(10, 3600).default(300),
+  /** `sysbox-runc=kata,gvisor=`: RuntimeClass of the cluster by what callers of the Runtime API name. */
+  SANDLOT_RUNTIME_CLASSES: list()
+    .refine((pairs) => pairs.every((pair) => PAIR.test(pair)), 'must be name=RuntimeClass, …')
+    .default([]),
+  /** `ghcr.io/openhands`: where images of the Runtime API's callers come from. */
+  SANDLOT_RUNTIME_REGISTRY: z
+    .string()
+    .regex(/^[a-z0-9.-]+(:[0-9]{1,5})?(\/[a-z0-9._-]+)*$/i, 'must be host[:port]/path')
+    .optional(),
   LOG_LEVEL: logLevel().default('info'),
 });
 
@@ -39,6 +50,8 @@ export interface ApiConfig {
   gateway: GatewayAddress;
   template: string | undefined;
   startTimeoutMs: number;
+  runtimeClasses: Readonly<Record<string, string>>;
+  runtimeRegistry: string | undefined;
   logLevel: string;
 }
 
@@ -62,6 +75,8 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
     },
     template: read.SANDLOT_SANDBOX_TEMPLATE,
     startTimeoutMs: read.SANDLOT_START_TIMEOUT_SECONDS * 1000,
+    runtimeClasses: Object.fromEntries(read.SANDLOT_RUNTIME_CLASSES.map((pair) => pair.split('=') as [string, string])),
+    runtimeRegistry: read.SANDLOT_RUNTIME_REGISTRY,
     logLevel: read.LOG_LEVEL,
   };
 }

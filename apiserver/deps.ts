@@ -13,16 +13,18 @@ import type { CatchUp } from './ingest/catchup.js';
 import type { PendingDelivery } from './ingest/pending.js';
 import type { SandboxControl } from './sandboxes/control.js';
 import type { SandboxDirectory } from './sandboxes/directory.js';
+import type { Images } from './runtime/images.js';
 import type { Templates } from './sandboxes/templates.js';
 import type { StartWorker } from './start/worker.js';
 
 export interface Deps {
-  config: Pick<ApiConfig, 'secrets' | 'gateway' | 'template' | 'startTimeoutMs'>;
+  config: Pick<ApiConfig, 'secrets' | 'gateway' | 'template' | 'startTimeoutMs' | 'runtimeClasses' | 'runtimeRegistry'>;
   db: Database;
   box: Box;
   directory: SandboxDirectory;
   control: SandboxControl;
   templates: Templates;
+  images: Images;
   agents: AgentHttp;
   starts: StartWorker;
   ingest: Ingest;

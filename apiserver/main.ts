@@ -29,6 +29,9 @@ Environment:
   SANDLOT_START_TIMEOUT_SECONDS how long a start waits for its sandbox (300)
   SANDLOT_GATEWAY_DOMAIN, SANDLOT_GATEWAY_PROTOCOL, SANDLOT_GATEWAY_FORM
                                how browsers reach sandboxes (sandbox.localhost:3001, http, host|sibling|path)
+  SANDLOT_RUNTIME_CLASSES      RuntimeClasses by the names that callers of the Runtime API use: sysbox-runc=kata,gvisor=
+                               (an empty one leaves the template's; unnamed ones are taken as they are)
+  SANDLOT_RUNTIME_REGISTRY     where their images come from, for /registry_prefix and /image_exists (ghcr.io/owner)
   SANDLOT_HEALTH_HOST, SANDLOT_HEALTH_PORT  /healthz, /readyz, /metrics (127.0.0.1, any free port)
   KUBECONFIG                   the cluster; inside one, its service account
   LOG_LEVEL                    fatal, error, warn, info, debug, trace (info)

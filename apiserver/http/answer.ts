@@ -8,7 +8,7 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
     const known = apiErrorOf(error);
     if (known.status >= 500)
       log.warn({ err: error, method: request.method, route: request.routeOptions.url }, 'request failed');
-    if (known.status === 429) reply.header('retry-after', '1');
+    if (known.retryAfter !== undefined) reply.header('retry-after', String(known.retryAfter));
     return reply.status(known.status).header('x-sandlot-error', known.code).send(known.body);
   });
 }

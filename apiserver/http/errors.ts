@@ -29,7 +29,10 @@ export const ERRORS = {
   no_session_key: detail(401, 'X-Session-API-Key header is required'),
   bad_session_key: detail(401, 'Invalid session API key'),
   no_sandbox_user: detail(401, 'Sandbox has no associated user'),
+  no_api_key: detail(401, 'X-API-Key header is required'),
   not_found: detail(404, 'Not Found'),
+  no_runtime: detail(404, 'Runtime not found'),
+  no_registry: detail(404, 'This installation names no registry: set SANDLOT_RUNTIME_REGISTRY.'),
   conversation_not_found: detail(404, 'Conversation not found'),
   unknown_app_conversation: detail(404, 'unknown_app_conversation'),
   conversation_missing: error(404, 'Conversation not found'),
@@ -49,10 +52,14 @@ export const ERRORS = {
   bad_media_type: detail(415, 'Send application/json.'),
   legacy_settings: error(422, 'Use *_diff nested settings payloads instead of legacy keys'),
   too_many_starts: detail(429, 'Too many conversations are starting. Wait until some of them are ready.'),
+  too_many_sandboxes: detail(429, 'Too many sandboxes; pause or stop some of them.'),
   too_many_pending: detail(429, 'Too many pending messages. Maximum 10 messages per conversation.'),
   internal: detail(500, 'Internal Server Error'),
+  no_builds: detail(501, 'No images are built here: build yours elsewhere and start it by its name.'),
+  registry_failed: detail(502, 'The registry of the image did not answer as expected.'),
   agent_failed: detail(502, 'The agent server of the sandbox did not answer as expected.'),
   sandbox_failed: detail(503, 'The sandbox has failed.'),
+  sandbox_slow: detail(503, 'The cluster has not taken up the sandbox yet; try again in a moment.'),
   cluster_unavailable: detail(503, 'The cluster does not answer; try again in a moment.'),
 } as const satisfies Record<string, Spec>;
 
@@ -63,6 +70,8 @@ export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly status: number;
   readonly body: Record<string, unknown>;
+  /** Seconds after which asking again makes sense. */
+  readonly retryAfter: number | undefined;
 
   constructor(
     readonly code: ErrorCode | 'validation',
@@ -71,12 +80,14 @@ export class ApiError extends Error {
       extra?: Record<string, unknown>;
       cause?: unknown;
       issues?: FieldIssue[];
+      retryAfter?: number;
     } = {},
   ) {
     const spec: Spec = code === 'validation' ? detail(422, 'The request is not valid.') : ERRORS[code];
     const text = options.text ?? spec.text;
     super(text, options.cause === undefined ? undefined : { cause: options.cause });
     this.status = spec.status;
+    this.retryAfter = options.retryAfter ?? ([429, 503].includes(spec.status) ? 1 : undefined);
     this.body = { [spec.form]: options.issues ?? text, ...options.extra };
   }
 }

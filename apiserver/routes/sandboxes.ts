@@ -9,7 +9,7 @@ import { ApiError } from '../http/errors.js';
 import { sliceByOffset } from '../http/page.js';
 import { limit, pageId, parse, repeated } from '../http/validate.js';
 import type { User } from '../identity/identity.js';
-import { newSandboxId } from '../sandboxes/control.js';
+import { newSandboxId, specFrom } from '../sandboxes/control.js';
 import { createdAt, exposedUrls, keyOf, shownProgress, statusOf } from '../sandboxes/status.js';
 
 const searchQuery = z.object({ page_id: pageId, limit: limit() });
@@ -71,7 +71,7 @@ export function sandboxRoutes(app: FastifyInstance, deps: Deps): void {
     const sandbox = await control.create({
       id: newSandboxId(),
       owner: user.id,
-      template: template?.metadata.name ?? config.template,
+      spec: specFrom(template?.metadata.name ?? config.template),
     });
     return show(sandbox, user);
   });

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { KubeError, type KubeClient } from '../../kube/client.js';
 import { LABEL } from '../../contracts/labels.js';
 import { conversationHex, ownerLabel } from '../../contracts/names.js';
-import { SANDBOX, type Sandbox } from '../../contracts/resources.js';
+import { SANDBOX, type Sandbox, type SandboxSpec } from '../../contracts/resources.js';
 import { ApiError } from '../http/errors.js';
 import type { SandboxDirectory } from './directory.js';
 
@@ -13,7 +13,9 @@ export interface SandboxControl {
     id: string;
     owner: string;
     conversationId?: string;
-    template?: string | undefined;
+    /** What differs from the installation's built-in shape. */
+    spec?: Omit<SandboxSpec, 'owner' | 'runState'>;
+    annotations?: Record<string, string>;
   }): Promise<Sandbox>;
   /** Throws ApiError `not_found` when it is gone. */
   setRunState(id: string, runState: 'Running' | 'Paused'): Promise<Sandbox>;
@@ -22,6 +24,10 @@ export interface SandboxControl {
 }
 
 export const newSandboxId = (): string => conversationHex(randomUUID());
+
+/** A sandbox as its template has it; without one the operator's built-in shape. */
+export const specFrom = (template: string | undefined): { template?: string } =>
+  template === undefined ? {} : { template };
 
 export interface ControlOptions {
   client: Pick<KubeClient, 'create' | 'get' | 'patch' | 'delete'>;
@@ -38,14 +44,14 @@ export function createControl({ client, namespace, directory }: ControlOptions):
     return sandbox;
   };
   return {
-    async create({ id, owner, conversationId, template }) {
+    async create({ id, owner, conversationId, spec = {}, annotations = {} }) {
       const labels = {
         [LABEL.owner]: ownerLabel(owner),
         ...(conversationId === undefined ? {} : { [LABEL.conversation]: conversationId }),
       };
       const wanted: Sandbox = {
-        metadata: { ...ref(id), labels },
-        spec: { owner, runState: 'Running', ...(template === undefined ? {} : { template }) },
+        metadata: { ...ref(id), labels, annotations },
+        spec: { ...spec, owner, runState: 'Running' },
       };
       try {
         return learned(await client.create<Sandbox>(SANDBOX, wanted, { timeoutMs: TIMEOUT_MS }));

@@ -47,9 +47,11 @@ export function keyOf(sandbox: Sandbox, secret: string): string | undefined {
   return slot === undefined ? undefined : sessionKey(secret, slot, keyEpoch ?? 0);
 }
 
-/** The number behind a named port of the current pod; the default before the operator told it. */
+/** The number behind a named port of the current pod; what was asked for before the operator told it. */
 export function portOf(sandbox: Sandbox, name: PortName): number {
-  return sandbox.status?.ports?.find((port) => port.name === name)?.port ?? PORTS[name];
+  const among = (ports: { name: string; port: number }[] | undefined) =>
+    ports?.find((port) => port.name === name)?.port;
+  return among(sandbox.status?.ports) ?? among(sandbox.spec.ports) ?? PORTS[name];
 }
 
 export interface ExposedUrl {

@@ -10,7 +10,7 @@ import type { Box } from '../db/box.js';
 import type { PrismaClient, StartTask } from '../db/generated/client.js';
 import { ApiError } from '../http/errors.js';
 import type { ApiConfig } from '../config.js';
-import type { SandboxControl } from '../sandboxes/control.js';
+import { specFrom, type SandboxControl } from '../sandboxes/control.js';
 import type { SandboxDirectory } from '../sandboxes/directory.js';
 import { failureOf, progressOf, slotOf } from '../sandboxes/status.js';
 import { readProviderToken, readSecrets } from '../settings/secrets.js';
@@ -86,7 +86,7 @@ async function createSandbox({
   }
   // Said before it is made: a crash in between must not leave a sandbox that nobody takes away.
   await save({ sandboxId: conversationId, madeSandbox: true });
-  await control.create({ id: conversationId, owner: ownerId, conversationId, template: config.template });
+  await control.create({ id: conversationId, owner: ownerId, conversationId, spec: specFrom(config.template) });
   return { sandboxId: conversationId };
 }
 

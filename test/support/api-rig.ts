@@ -58,6 +58,8 @@ export async function startRig(cluster: Cluster, db: Database, change: Partial<O
       gateway: { form: 'host', protocol: 'http', domain: 'sandbox.localhost:3001' },
       template: undefined,
       startTimeoutMs: 30_000,
+      runtimeClasses: {},
+      runtimeRegistry: undefined,
       namespace: cluster.namespace,
     },
     db,
@@ -123,6 +125,7 @@ export function operatorHand(client: KubeClient, namespace: string): OperatorHan
         lastTransitionTime: at,
       };
       await hand.status(name, {
+        observedGeneration: metadata.generation ?? 0,
         phase: 'Running',
         slot,
         keyEpoch: epoch,
