@@ -32,6 +32,7 @@ const SCRIPTS = {
     ),
     finish('The app is served.'),
   ],
+  echo: ({ words = 'words' }) => [term(`echo ${words}`), finish('echoed')],
   think: () => [['think', { thought: 'I think about it.', summary: 'think' }], finish('thought')],
   tasks: () => [
     [
