@@ -13,7 +13,7 @@ interface Entry {
   load(): Promise<ProgramModule>;
 }
 
-/** The bundle of a program loads in half the time; one that is older than what was compiled last does not count. */
+/** The bundle of a program loads in half the time; one that is older than what was compiled last does not count. Images have only bundles. */
 const load = (folder: string) => async (): Promise<ProgramModule> => {
   const plain = new URL(`../${folder}/main.js`, import.meta.url);
   const bundled = new URL(`../bundle/${folder}/main.js`, import.meta.url);
@@ -22,7 +22,7 @@ const load = (folder: string) => async (): Promise<ProgramModule> => {
   return (await import(fresh ? bundled.href : `../${folder}/main.js`)) as ProgramModule;
 };
 
-const modified = (file: URL): number => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+const modified = (file: URL): number => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? -1;
 
 const PROGRAMS: Record<string, Entry> = {
   up: { summary: 'everything on this machine: what `npm start` runs', load: load('local/up') },

@@ -38,42 +38,6 @@ async function web() {
 
 const compile = () => run('tsc', join(root, 'node_modules/typescript-native/bin/tsc'), []);
 
-const PROGRAMS = ['local/up', 'operator', 'gateway', 'apiserver', 'sandbox'];
-/** Packages with files of their own beside the code (wasm, native addons), or needed rarely. */
-const LEFT_OUT = [
-  '@electric-sql/pglite',
-  '@prisma/client',
-  '@prisma/adapter-pg',
-  'pglite-prisma-adapter',
-  'classic-level',
-  '@lydell/node-pty',
-  'pg',
-  '@kubernetes/client-node',
-  'pino',
-  'prom-client',
-];
-
-/** A few files instead of hundreds: programs load in half the time. They run without it too. */
-async function bundle() {
-  const { build } = await import('esbuild');
-  await build({
-    absWorkingDir: root,
-    entryPoints: PROGRAMS.map((folder) => `dist/${folder}/main.js`),
-    outdir: 'dist/bundle',
-    outbase: 'dist',
-    bundle: true,
-    splitting: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'esm',
-    external: LEFT_OUT,
-    logLevel: 'warning',
-    banner: {
-      js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);",
-    },
-  });
-}
-
 /** A migrated database folder, so that a first start need not make one. */
 async function template() {
   const script = join(root, 'dist/scripts/prisma-template.js');
@@ -89,7 +53,8 @@ try {
   await web();
   await compile();
   rmSync(join(root, 'dist/bundle'), { recursive: true, force: true });
-  await Promise.all([bundle(), template()]);
+  const { bundle, PROGRAMS } = await import('./bundle.mjs');
+  await Promise.all([bundle(PROGRAMS, 'dist/bundle'), template()]);
 } catch (error) {
   process.stderr.write(`build: ${error.message}\n`);
   process.exitCode = 1;
