@@ -62,17 +62,7 @@ const FRAME_LIMIT = 1024;
 const BODY_LIMIT = 10 * 1024 * 1024;
 
 export async function buildApp(deps: Deps): Promise<FastifyInstance> {
-  const app = Fastify({
-    loggerInstance: deps.log as FastifyBaseLogger,
-    logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: BODY_LIMIT,
-    routerOptions: { maxParamLength: 500 },
-    // Long polls and streams end with the client; everything else has bounds of its own.
-    forceCloseConnections: 'idle',
-  });
-  answerErrors(app, deps.log);
-  jsonBodies(app);
-  countRequests(app, deps.registry);
+  const app = newApp(deps);
   guardLocalUser(app);
   refuseBadUpgrades(app);
   await app.register(websocket, { options: { maxPayload: FRAME_LIMIT } });
@@ -85,16 +75,45 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     },
     { prefix: '/api/v1' },
   );
-  await app.register(
-    async (scope) => {
-      for (const routes of SANDBOX_ROUTES) routes(scope, deps);
-    },
-    { prefix: '/api/v1' },
-  );
+  await addSandboxRoutes(app, deps);
   await app.register(async (scope) => {
     requireUser(scope, deps.db.prisma, identifyLocalCaller);
     runtimeRoutes(scope, deps);
   });
   await staticRoutes(app, deps);
   return app;
+}
+
+/**
+ * What sandboxes call and nothing else, for a port of its own: pods must reach it, but users' routes need not be within
+ * their reach (nor within anyone's in single-user mode).
+ */
+export async function buildSandboxApp(deps: Deps): Promise<FastifyInstance> {
+  const app = newApp(deps);
+  await addSandboxRoutes(app, deps);
+  return app;
+}
+
+function newApp(deps: Deps): FastifyInstance {
+  const app = Fastify({
+    loggerInstance: deps.log as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: BODY_LIMIT,
+    routerOptions: { maxParamLength: 500 },
+    // Long polls and streams end with the client; everything else has bounds of its own.
+    forceCloseConnections: 'idle',
+  });
+  answerErrors(app, deps.log);
+  jsonBodies(app);
+  countRequests(app, deps.registry);
+  return app;
+}
+
+async function addSandboxRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
+  await app.register(
+    async (scope) => {
+      for (const routes of SANDBOX_ROUTES) routes(scope, deps);
+    },
+    { prefix: '/api/v1' },
+  );
 }

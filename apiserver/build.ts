@@ -4,7 +4,7 @@ import type { KubeClient } from '../kube/client.js';
 import type { Clock } from '../kube/types.js';
 import type { Logger } from '../process/log.js';
 import { createAgentHttp } from './agent/http.js';
-import { buildApp } from './app.js';
+import { buildApp, buildSandboxApp } from './app.js';
 import type { ApiConfig } from './config.js';
 import { createBox } from './db/box.js';
 import type { Database } from './db/open.js';
@@ -33,6 +33,8 @@ export interface Outside {
 
 export interface ApiServer {
   app: Awaited<ReturnType<typeof buildApp>>;
+  /** What sandboxes call, for a port of its own. */
+  sandboxApp: Awaited<ReturnType<typeof buildSandboxApp>>;
   deps: Deps;
   /** Begins background work: unfinished starts, catching up, waiting messages. Resolves when requests can be served. */
   start(): Promise<void>;
@@ -95,9 +97,10 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
     live,
     metrics,
   };
-  const app = await buildApp(deps);
+  const [app, sandboxApp] = await Promise.all([buildApp(deps), buildSandboxApp(deps)]);
   return {
     app,
+    sandboxApp,
     deps,
     async start() {
       await prisma.user.createMany({ data: [{ id: LOCAL_USER.id }], skipDuplicates: true });

@@ -12,6 +12,9 @@ const schema = z.object({
   SANDLOT_NAMESPACE: z.string().default('default'),
   SANDLOT_HOST: z.string().default('127.0.0.1'),
   SANDLOT_PORT: port().default(3000),
+  /** Where sandboxes call; without it they call the users' port. */
+  SANDLOT_WEBHOOK_PORT: port().optional(),
+  SANDLOT_WEBHOOK_HOST: z.string().default('0.0.0.0'),
   SANDLOT_HEALTH_PORT: port().default(0),
   SANDLOT_HEALTH_HOST: z.string().default('127.0.0.1'),
   DATABASE_URL: z
@@ -44,6 +47,8 @@ export interface ApiConfig {
   namespace: string;
   host: string;
   port: number;
+  /** A port of its own for what sandboxes call. */
+  webhooks?: { host: string; port: number };
   health: { host: string; port: number };
   databaseUrl: string;
   databaseConnections: number;
@@ -65,6 +70,9 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
     namespace: read.SANDLOT_NAMESPACE,
     host: read.SANDLOT_HOST,
     port: read.SANDLOT_PORT,
+    ...(read.SANDLOT_WEBHOOK_PORT === undefined
+      ? {}
+      : { webhooks: { host: read.SANDLOT_WEBHOOK_HOST, port: read.SANDLOT_WEBHOOK_PORT } }),
     health: { host: read.SANDLOT_HEALTH_HOST, port: read.SANDLOT_HEALTH_PORT },
     databaseUrl: read.DATABASE_URL,
     databaseConnections: read.SANDLOT_DATABASE_CONNECTIONS,

@@ -22,6 +22,7 @@ Environment:
   SANDLOT_SECRET_OLD           the one before, while stored secrets are still sealed with it
   SANDLOT_SINGLE_USER          true: no login, one local user, loopback only (required in this version)
   SANDLOT_HOST, SANDLOT_PORT   where to listen (127.0.0.1, 3000)
+  SANDLOT_WEBHOOK_HOST, SANDLOT_WEBHOOK_PORT  a port of its own for what sandboxes call, and only that (0.0.0.0, none)
   DATABASE_URL                 pglite:<folder> (embedded, one process) or postgresql://… (pglite:.sandlot/database)
   SANDLOT_DATABASE_CONNECTIONS connections to a PostgreSQL server at most (10)
   SANDLOT_NAMESPACE            namespace of the sandboxes (default)
@@ -69,15 +70,16 @@ async function start(config: ApiConfig, { env, log }: { env: NodeJS.ProcessEnv; 
   const ready = () => (draining ? ['draining'] : server.notReady());
   const health = await startHealth({ ...config.health, registry, ready });
   await server.app.listen({ host: config.host, port: config.port });
+  if (config.webhooks !== undefined) await server.sandboxApp.listen(config.webhooks);
   const { port } = server.app.server.address() as AddressInfo;
-  log.info({ host: config.host, port, healthPort: health.port }, 'API server listens');
+  log.info({ host: config.host, port, healthPort: health.port, webhooks: config.webhooks }, 'API server listens');
   return {
     announce: { port, healthPort: health.port },
     async drain() {
       draining = true;
       // Starts in progress end their streams; whoever is next goes on with them.
       await server.stop();
-      await server.app.close();
+      await Promise.all([server.app.close(), server.sandboxApp.close()]);
     },
     async close() {
       await health.close();
@@ -88,11 +90,15 @@ async function start(config: ApiConfig, { env, log }: { env: NodeJS.ProcessEnv; 
 }
 
 /** What the person who starts the program can do something about becomes a sentence about a setting. */
-function explained(error: unknown, { host, port }: ApiConfig): unknown {
+function explained(error: unknown, { host, port, webhooks }: ApiConfig): unknown {
   if (error instanceof FolderInUseError || error instanceof MigrationError)
     return new ConfigError([`DATABASE_URL: ${error.message}`]);
   if (error instanceof KubeConfigError) return new ConfigError([`KUBECONFIG: ${error.message}`]);
-  if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE')
-    return new ConfigError([`SANDLOT_PORT: ${host}:${port} is taken by another program`]);
+  const { code, port: taken } = error as NodeJS.ErrnoException & { port?: number };
+  if (code === 'EADDRINUSE') {
+    const [name, where] =
+      taken === webhooks?.port ? ['SANDLOT_WEBHOOK_PORT', webhooks] : ['SANDLOT_PORT', { host, port }];
+    return new ConfigError([`${name}: ${where?.host}:${where?.port} is taken by another program`]);
+  }
   return error;
 }

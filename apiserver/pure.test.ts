@@ -31,6 +31,7 @@ const problems = (run: () => unknown): string => {
 t.test('configuration: without a login it stays on this machine', async (t) => {
   const env = { SANDLOT_SECRET: SECRET, SANDLOT_SINGLE_USER: 'true' };
   t.match(readApiConfig(env), { host: '127.0.0.1', port: 3000, databaseUrl: 'pglite:.sandlot/database', gateway });
+  t.match(readApiConfig({ ...env, SANDLOT_WEBHOOK_PORT: '3002' }), { webhooks: { host: '0.0.0.0', port: 3002 } });
   const wrong: [object, RegExp][] = [
     [{ SANDLOT_SINGLE_USER: 'false' }, /SANDLOT_SINGLE_USER: must be true/],
     [{ SANDLOT_HOST: '0.0.0.0' }, /SANDLOT_HOST: must be a loopback address/],

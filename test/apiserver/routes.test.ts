@@ -199,6 +199,17 @@ t.test('the guard and malformed requests', async (t) => {
       t.match(await rig.call('GET', `${V1}/app-conversations/${list}?created_at__gte=${time}`), { status: 422 }, time);
 });
 
+t.test('the port of sandboxes serves sandboxes and nobody else', async (t) => {
+  const { sandboxApp } = rig.server;
+  const ask = (method: 'GET' | 'POST', url: string) =>
+    sandboxApp.inject({ method, url, headers: { host: 'sandlot-apiserver.agents.svc:3002' } });
+  for (const path of ['settings', 'secrets', 'users/me', 'app-conversations/search'])
+    t.equal((await ask('GET', `${V1}/${path}`)).statusCode, 404, path);
+  t.equal((await ask('GET', '/')).statusCode, 404, 'nor the UI');
+  t.match(await ask('POST', `${V1}/webhooks/events/${newId()}`), { statusCode: 401 }, 'a key is asked for');
+  t.match(await ask('GET', `${V1}/sandboxes/one/settings/secrets`), { statusCode: 401 });
+});
+
 t.test('files of the UI', async (t) => {
   for (const path of ['/', '/conversations/x', '/settings']) {
     t.match(await rig.call('GET', path), {
