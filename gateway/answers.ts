@@ -9,6 +9,8 @@ export type Reason =
   | 'WrongKey'
   | 'ForeignOrigin'
   | 'AccessEnded'
+  | 'SlowReader'
+  | 'UnknownConversation'
   | 'BadPass'
   | 'SandboxPaused'
   | 'SandboxStarting'

@@ -3,6 +3,7 @@ import { PASS_PARAMETER, PASS_PATH, signPass, verifyPass, verifyShare } from '..
 import { renderEmpty, type Answer } from './answers.js';
 import { authorize, isCurrent, type Grant, type Passes, type Verdict } from './authorize.js';
 import { cookieForm, guestForm, setCookie, type CookieForm } from './cookies.js';
+import { eventsRequest, type EventsRequest } from './events/request.js';
 import { isNavigation, queryOf, type RequestHead } from './http/request.js';
 import { IN_FIRST_FRAME, locate, type Located } from './locate.js';
 import { corsLines, isPreflight, isTrusted, preflightLines, type Origins } from './origins.js';
@@ -36,6 +37,8 @@ export interface Forward extends Context {
   share: string | undefined;
   /** It waited for a resume: the key that it showed has been replaced since. */
   woken?: true;
+  /** It asks for events of a conversation, which the gateway itself gets from the pod. */
+  events: EventsRequest | undefined;
 }
 
 export type Decision =
@@ -70,7 +73,7 @@ export function decide(head: RequestHead, lookup: Lookup, rules: Rules, now: num
   });
   if (verdict.allowed === 'by-frame') return { do: 'await-frame', located, head };
   if (verdict.allowed === false) return refuse(verdict, context);
-  const forward: Forward = { ...context, grant: verdict.by, share: verdict.share };
+  const forward: Forward = { ...context, grant: verdict.by, share: verdict.share, events: eventsOf(context) };
   return mayWake(forward) ? { do: 'wake', forward } : resolve(forward, rules);
 }
 
@@ -84,8 +87,11 @@ export function decideByFrame(
   const { slot } = waiting.located;
   if (route === undefined || (slot !== IN_FIRST_FRAME && slot !== route.slot)) return undefined;
   const context = contextOf(waiting.head, { ...waiting.located, slot: route.slot }, route, rules);
-  return resolve({ ...context, grant: 'key', share: undefined }, rules);
+  return resolve({ ...context, grant: 'key', share: undefined, events: undefined }, rules);
 }
+
+const eventsOf = ({ head, located, port }: Context): EventsRequest | undefined =>
+  port.name === 'agent' ? eventsRequest(head, located.target) : undefined;
 
 function contextOf(head: RequestHead, located: Located, route: Route, rules: Rules): Context {
   const { origins } = rules;
@@ -103,8 +109,8 @@ function contextOf(head: RequestHead, located: Located, route: Route, rules: Rul
 
 /** Where the pod is, or why nobody can be sent there now. Also asked again before a dial is repeated. */
 export function resolve(forward: Forward, rules: Pick<Rules, 'maxRequests' | 'maxTunnels'>): Decision {
-  const { route, port, head } = forward;
-  const answer = unavailable(route, port) ?? overloaded(route, head, rules);
+  const { route, port } = forward;
+  const answer = unavailable(route, port) ?? overloaded(forward, rules);
   return answer === undefined ? { do: 'forward', forward } : answered(answer, forward);
 }
 
@@ -134,11 +140,13 @@ function unavailable(route: Route, port: Port): Answer | undefined {
 }
 
 function overloaded(
-  route: Route,
-  head: RequestHead,
+  { route, head, events }: Forward,
   rules: Pick<Rules, 'maxRequests' | 'maxTunnels'>,
 ): Answer | undefined {
-  const full = head.websocket ? route.load.tunnels >= rules.maxTunnels : route.load.requests >= rules.maxRequests;
+  const full =
+    head.websocket || events !== undefined
+      ? route.load.tunnels >= rules.maxTunnels
+      : route.load.requests >= rules.maxRequests;
   return full
     ? { status: 429, reason: 'TooManyRequests', message: 'Too many open requests to this sandbox.', retryAfter: 1 }
     : undefined;

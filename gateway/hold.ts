@@ -3,9 +3,9 @@
  * is not held but answered with one that asks again by itself.
  */
 import type { Answer } from './answers.js';
+import { begin } from './begin.js';
 import { sendAnswer, stash, type Connection } from './connection.js';
 import { readable, resolve, type Forward } from './decide.js';
-import { startExchange } from './exchange.js';
 import type { Gateway } from './gateway.js';
 import { isNavigation } from './http/request.js';
 import { isSharedBy, portOf, type Route } from './table.js';
@@ -68,7 +68,7 @@ export function lookAgain(gateway: Gateway, slot: string): void {
     if (decision === undefined) answer(held, { status: 404, reason: 'UnknownSandbox', message: 'It is gone.' });
     else if (decision.do === 'forward') {
       take(held);
-      startExchange(connection, decision.forward);
+      begin(connection, decision.forward);
     } else if (decision.do === 'answer' && !isWaiting(decision.answer)) answer(held, decision.answer);
   }
 }

@@ -6,10 +6,10 @@ import type { Socket } from 'node:net';
 import type { Answer, Reason } from './answers.js';
 import { sendAnswer, type ClientUser, type Connection } from './connection.js';
 import { decide, type Context, type Decision } from './decide.js';
-import { startExchange } from './exchange.js';
 import { awaitFrame } from './firstframe.js';
 import type { Gateway } from './gateway.js';
 import { BadMessage, MAX_REQUEST_HEAD } from './http/message.js';
+import { begin } from './begin.js';
 import { wakeAndHold } from './hold.js';
 import { parseRequest, type RequestHead } from './http/request.js';
 import { listen } from './link.js';
@@ -111,7 +111,7 @@ function carryOut(connection: Connection, head: RequestHead, decision: Decision)
   const keepAlive = head.keepAlive && !head.websocket && !head.chunked && (head.length ?? 0) === 0;
   switch (decision.do) {
     case 'forward':
-      return startExchange(connection, decision.forward);
+      return begin(connection, decision.forward);
     case 'wake':
       return wakeAndHold(connection, decision.forward);
     case 'await-frame':
