@@ -3,6 +3,7 @@ import { Agent, request, type Dispatcher } from 'undici';
 import type { Clock } from '../kube/types.js';
 import { CONTAINER } from './build/pod.js';
 import type { Pod } from '../kube/kinds.js';
+import { sayGoodbye, type Call, type Farewell } from './goodbye.js';
 
 export interface AgentTarget {
   /** Pod IP. */
@@ -24,6 +25,8 @@ export interface AgentClient {
   initialise(target: AgentTarget, keys: AgentKeys, signal: AbortSignal): Promise<'ready' | 'refused'>;
   /** Last sign of use, ms since 1970; undefined when it does not answer. A running conversation counts as use now. */
   lastUse(target: AgentTarget, sessionKey: string, signal: AbortSignal): Promise<number | undefined>;
+  /** Asks it to stop what runs and to send what it has, before its pod is ended. Bounded; never rejects. */
+  farewell(target: AgentTarget, sessionKey: string, signal: AbortSignal): Promise<Farewell>;
   close(): Promise<void>;
 }
 
@@ -33,6 +36,7 @@ const CALL_MS = 5_000;
 /** Initialising opens stores and starts tools. */
 const INIT_MS = 10_000;
 const ANSWER_LIMIT = 64 * 1024;
+const FAREWELL_MS = 15_000;
 
 /** Where the agent server of a pod listens; undefined while the pod has no address. */
 export function agentTarget(pod: Pod): AgentTarget | undefined {
@@ -95,6 +99,13 @@ export function createAgentClient(clock: Clock): AgentClient {
         return undefined;
       }
     },
+    async farewell(target, sessionKey, signal) {
+      const ending = AbortSignal.any([signal, AbortSignal.timeout(FAREWELL_MS)]);
+      const headers = { 'x-session-api-key': sessionKey };
+      const exchange: Call = (path, { post = false, ...more }) =>
+        call(target, path, { ...more, signal: ending, headers, ...(post ? { body: '' } : {}) });
+      return sayGoodbye(exchange, (ms) => clock.sleep(ms, ending)).catch(() => 'silent' as const);
+    },
     close: () => dispatcher.close(),
   };
 }
@@ -105,13 +116,15 @@ interface CallOptions {
   headers?: Record<string, string>;
   /** Makes it a POST. */
   body?: string;
+  /** Bytes of the answer. */
+  limit?: number;
 }
 
 /** One exchange without redirects; answers longer than the limit are an error. */
 async function ask(
   options: CallOptions & { target: AgentTarget; path: string; dispatcher: Dispatcher },
 ): Promise<{ status: number; body: unknown }> {
-  const { target, path, dispatcher, signal, timeoutMs } = options;
+  const { target, path, dispatcher, signal, timeoutMs, limit = ANSWER_LIMIT } = options;
   const host = target.host.includes(':') ? `[${target.host}]` : target.host;
   const response = await request(`http://${host}:${target.port}${path}`, {
     dispatcher,
@@ -123,7 +136,7 @@ async function ask(
   let text = '';
   for await (const chunk of response.body) {
     text += String(chunk);
-    if (text.length > ANSWER_LIMIT) throw new Error(`the agent server's answer to ${path} is too long`);
+    if (text.length > limit) throw new Error(`the agent server's answer to ${path} is too long`);
   }
   return { status: response.statusCode, body: parse(text) };
 }

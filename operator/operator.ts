@@ -94,8 +94,15 @@ export function startOperator(options: OperatorOptions): Operator {
       lostMs: (options.limits ?? LIMITS).lostMs,
       wake: (key) => term?.sandboxes.add(key),
     });
-    const refill = (pool: string) => term?.pools.add(pool);
-    const reconcilers = createReconcilers(options, { world, agents, events, places, refill });
+    const reconcilers = createReconcilers(options, {
+      world,
+      agents,
+      events,
+      places,
+      ending: signal,
+      wake: (key) => term?.sandboxes.add(key),
+      refill: (pool) => term?.pools.add(pool),
+    });
     const common = { clock, log, metrics };
     term = {
       places,
@@ -139,10 +146,13 @@ interface Parts {
   agents: ReturnType<typeof createAgentClient>;
   events: ReturnType<typeof createEventRecorder>;
   places: Places;
+  ending: AbortSignal;
+  wake(key: string): void;
   refill(pool: string): void;
 }
 
-function createReconcilers(options: OperatorOptions, { world, agents, events, places, refill }: Parts) {
+function createReconcilers(options: OperatorOptions, parts: Parts) {
+  const { world, agents, events, places, refill } = parts;
   const { client, installation, clock, log, limits = LIMITS } = options;
   const hashOf = memoizedHash(installation);
   const children = createChildren(client, world);
@@ -163,7 +173,7 @@ function createReconcilers(options: OperatorOptions, { world, agents, events, pl
     ...common,
     memory,
     places,
-    act: createAct({ ...common, memory }),
+    act: createAct({ ...common, memory, wake: parts.wake, ending: parts.ending }),
     observe: (object: Sandbox, now: number) =>
       observe({ world, memory, installation, limits, places, poolFor }, object, now),
     started: (object) => options.metrics?.started(...startOf(object, clock.now())),

@@ -217,6 +217,35 @@ await t.test('the operator on a Kubernetes API', { timeout: 280_000 }, async (t)
     t.equal((await s.pods()).length, 3, 'the refused pod is gone');
   });
 
+  await t.test('a pause: the agent server stops first; one that will not stop is ended all the same', async (t) => {
+    const s = await staged(t);
+    await s.pool(2);
+    await s.warmReady(2);
+    for (const name of ['one', 'two']) await s.sandbox(name, { template: 'standard' });
+    const [one] = await Promise.all(['one', 'two'].map((name) => s.ready(name)));
+    const id = '11111111-2222-4333-8444-555555555555';
+    s.agents.running = [id];
+    await s.patch('one', { runState: 'Paused' });
+    await s.when('paused', 'one', ({ status }) => status?.phase === 'Paused');
+    const slot = one?.status?.slot ?? '';
+    t.same(
+      s.agents.farewells,
+      ['search', `${id}/pause`, 'prepare-for-sandbox-pause'].map((path) => `${slot} /api/conversations/${path}`),
+    );
+    s.agents.stubborn = true;
+    await s.patch('two', { runState: 'Paused' });
+    await s.when('paused', 'two', ({ status }) => status?.phase === 'Paused');
+    t.equal(s.agents.farewells.length, 6);
+    s.agents.stubborn = false;
+    await s.patch('one', { runState: 'Running', lifecycle: { maxLifetime: '1s' } });
+    await until('deleted', () =>
+      s.get('one').then(
+        () => false,
+        (error: { code?: number }) => error.code === 404,
+      ),
+    );
+  });
+
   await t.test('a dry pool: cold, wait or fail', async (t) => {
     const s = await staged(t);
     await s.pool(0);

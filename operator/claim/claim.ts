@@ -40,7 +40,7 @@ export interface ClaimerOptions {
   client: Pick<KubeClient, 'patch' | 'get'>;
   world: Pick<World, 'pods'>;
   children: Pick<Children, 'deletePod'>;
-  agents: AgentClient;
+  agents: Pick<AgentClient, 'initialise'>;
   secret: string;
   log: Log;
   /** A pod left the pool: it should be refilled. */

@@ -223,7 +223,7 @@ function claimerOf(
     client: { patch, get: () => Promise.reject(new KubeError('gone', { code: 404, reason: 'NotFound' })) },
     world: { pods: world },
     children: { deletePod: async ({ name }) => void deleted.push(name) },
-    agents: { initialise: async () => initialise(), lastUse: async () => undefined, close: async () => undefined },
+    agents: { initialise: async () => initialise() },
     secret: 's'.repeat(32),
     log: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
     taken: () => undefined,

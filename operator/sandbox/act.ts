@@ -30,9 +30,16 @@ export interface ActOptions {
   agents: AgentClient;
   installation: Installation;
   clock: Clock;
+  /** Looks at a sandbox again. */
+  wake(key: string): void;
+  /** Aborted at the end of the term. */
+  ending: AbortSignal;
   /** Hash of a template's warm pods, as the pools write it. */
   hashOf(template: SandboxTemplateSpec): string;
 }
+
+/** Farewells under way at once; more wait their turn. */
+const FAREWELLS = 256;
 
 /** `changed`: the situation is another now; decide anew before going on. */
 export type Progress = 'ok' | 'changed';
@@ -101,6 +108,25 @@ export function createAct(options: ActOptions): Act {
     return 'changed';
   };
 
+  let farewells = 0;
+  /** In the background: no worker waits for what a sandbox does with its last seconds. */
+  const farewell = (action: Of<'farewell'>, s: Situation): Progress => {
+    const key = keyOf(s.sandbox);
+    const target = agentTarget(action.pod);
+    if (farewells >= FAREWELLS) return 'ok';
+    farewells += 1;
+    const slot = action.pod.metadata.labels?.[LABEL.slot] ?? '';
+    const session = sessionKey(installation.secret, slot, action.epoch);
+    const said = target === undefined ? Promise.resolve() : agents.farewell(target, session, options.ending);
+    void said.then(() => {
+      farewells -= 1;
+      memory.noteFarewell(key, action.pod, 'over');
+      options.wake(key);
+    });
+    memory.noteFarewell(key, action.pod, 'asked');
+    return 'ok';
+  };
+
   const adopt = async ({ what, slot }: Of<'adopt'>, s: Situation, signal: AbortSignal): Promise<Progress> => {
     const holder = holderOf(s.sandbox);
     const { workspace } = shapeOf(s.template ?? { image: '' }, { ...s.sandbox.spec, resourceFactor: 1 });
@@ -159,6 +185,8 @@ export function createAct(options: ActOptions): Act {
         return initialise(action, s, signal);
       case 'adopt':
         return adopt(action, s, signal);
+      case 'farewell':
+        return farewell(action, s);
       case 'askIdle':
         return askIdle(action, s, signal);
       case 'pause':

@@ -272,6 +272,28 @@ t.test('refusals and missing templates', async (t) => {
   t.equal(at(odd, 'Ready'), 'False InvalidSpec');
 });
 
+t.test('before a pod is ended by a pause or a timer, its agent server is told once', async (t) => {
+  const paused = { ...RUNNING, spec: { runState: 'Paused' as const } };
+  const told = decide(situation({ sandbox: paused, pod: podOf(READY, { epoch: 3 }), farewell: undefined }));
+  t.match(told.actions, [{ do: 'farewell', epoch: 3 }]);
+  t.match(told.status, { phase: 'Pausing' });
+  t.match(told.ending, { type: 'wait' });
+  const waits = decide(situation({ sandbox: after(paused, told), pod: podOf(), farewell: 'asked' }));
+  t.same(waits.actions, [], 'the pod stays until that is over');
+  t.same(waits.status, told.status);
+  t.equal(verbs(decide(situation({ sandbox: after(paused, told), pod: podOf(), farewell: 'over' }))), 'deletePod');
+  const starting = podOf({ conditions: [condition('PodScheduled', 'True')] });
+  t.equal(
+    verbs(decide(situation({ sandbox: paused, pod: starting, farewell: undefined }))),
+    'deletePod',
+    'nobody there',
+  );
+  const old = { ...RUNNING, spec: { lifecycle: { maxLifetime: '5s' } } };
+  t.equal(verbs(decide(situation({ sandbox: old, pod: podOf(), farewell: undefined }))), 'farewell');
+  t.equal(verbs(decide(situation({ sandbox: old, pod: podOf(), farewell: 'asked' }))), '');
+  t.equal(verbs(decide(situation({ sandbox: old, pod: podOf(), farewell: 'over' }))), 'deleteSandbox');
+});
+
 t.test('over a limit: it waits as what it is, and comes back as that', async (t) => {
   const place = { kind: 'refused', reason: 'OwnerLimitReached', message: 'two run' } as const;
   const fresh = decide(situation({ workspace: undefined, place }));

@@ -12,7 +12,7 @@ import { NOT_PAUSED, no, podless, workspaceFact, yes, type Facts } from './condi
 import { expiry } from './lifecycle.js';
 import { decideAbsent } from './absent.js';
 import { decidePresent } from './present.js';
-import { decision, deletion, fail, going, OWN_PAUSES, pauseItself, sooner, wait } from './parts.js';
+import { decision, deletion, fail, farewell, going, OWN_PAUSES, pauseItself, sooner, wait } from './parts.js';
 import { podState } from './podstate.js';
 import type { Decision, Situation } from './situation.js';
 import { FRESH, hasFailed, statusOf, WITHOUT_POD } from './status.js';
@@ -166,7 +166,8 @@ function pause(s: Situation): Decision {
     const slot = s.sandbox.status?.slot ?? s.pod.metadata.labels?.[LABEL.slot];
     const status = statusOf({ ...s, facts, changes: { slot, keyEpoch: s.sandbox.status?.keyEpoch ?? 1 } });
     const unknown = s.sandbox.status?.slot === undefined;
-    return decision({ first: unknown ? 'status' : 'actions', status, actions: deletion(s), ending: going(s) });
+    const end = farewell(s) ?? { actions: deletion(s), ending: going(s) };
+    return decision({ first: unknown ? 'status' : 'actions', status, ...end });
   }
   const facts: Facts = { ...podless('Paused', 'paused: no pod'), workspace, paused: yes(why.reason, why.message) };
   const pausedAt = before?.status === 'True' ? s.sandbox.status?.pausedAt : timestamp(s.now);
@@ -178,6 +179,8 @@ const workspaceOf = (s: Situation) =>
   s.template === undefined ? undefined : shapeOf(s.template, { ...s.sandbox.spec, resourceFactor: 1 }).workspace;
 
 function expired(s: Situation, why: { reason: string; message: string }): Decision {
+  const end = farewell(s);
+  if (end !== undefined) return decision({ status: s.sandbox.status ?? {}, ...end });
   return decision({
     status: s.sandbox.status ?? {},
     actions: [{ do: 'deleteSandbox' }],

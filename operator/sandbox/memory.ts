@@ -7,6 +7,9 @@ export interface Memory {
   /** Of the container that runs in this pod now. */
   agent(key: string, pod: Pod | undefined): AgentFacts;
   noteAgent(key: string, pod: Pod, facts: Partial<AgentFacts>): void;
+  /** Of this pod: its agent server is being told that it ends, or was. By pod, or a container that restarts could stay for ever. */
+  farewell(key: string, pod: Pod | undefined): 'asked' | 'over' | undefined;
+  noteFarewell(key: string, pod: Pod, state: 'asked' | 'over'): void;
   refusal(key: string): Refusal | undefined;
   /** `retryAt` of the refusal grows with each one in a row. */
   noteRefusal(key: string, refusal: Omit<Refusal, 'retryAt'>, now: number): void;
@@ -21,6 +24,7 @@ const RETRY_MAX_MS = 120_000;
 interface Entry {
   container?: string;
   agent?: AgentFacts;
+  farewell?: { pod: string | undefined; state: 'asked' | 'over' };
   refusal?: Refusal;
   refusals: number;
 }
@@ -47,6 +51,11 @@ export function createMemory(): Memory {
       const next = { ...agent(key, pod), ...facts };
       Object.assign(entry(key), { container: container(pod), agent: next });
     },
+    farewell(key, pod) {
+      const known = entries.get(key)?.farewell;
+      return pod !== undefined && known?.pod === pod.metadata.uid ? known?.state : undefined;
+    },
+    noteFarewell: (key, pod, state) => void (entry(key).farewell = { pod: pod.metadata.uid, state }),
     refusal: (key) => entries.get(key)?.refusal,
     noteRefusal(key, refusal, now) {
       const own = entry(key);

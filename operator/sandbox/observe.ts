@@ -42,6 +42,7 @@ export function observe(options: ObserveOptions, sandbox: Sandbox, now: number):
     secret: slot === undefined ? undefined : world.secrets.get(child(secretName(slot))),
     pool: template === undefined ? { kind: 'none' } : options.poolFor({ namespace, name: template }),
     agent: memory.agent(key, pod),
+    farewell: memory.farewell(key, pod),
     refusal: memory.refusal(key),
     place: known === undefined ? { kind: 'free' } : places.ask(sandbox, now),
     yields: places.yields(sandbox),

@@ -1,10 +1,11 @@
 /** The parts that decisions are made of. */
-import { LABEL } from '../../contracts/labels.js';
+import { ANNOTATION, LABEL } from '../../contracts/labels.js';
 import { conditionOf } from '../../contracts/resources.js';
 import { done, stalled, wait as waitMs, type Outcome } from '../../kube/outcome.js';
 import { timeMs } from '../durations.js';
 import type { Shape } from '../shape.js';
 import { NOT_PAUSED, no, podless, workspaceFact, type Facts } from './conditions.js';
+import { podState } from './podstate.js';
 import type { Action, Decision, Situation } from './situation.js';
 import { statusOf, WITHOUT_POD } from './status.js';
 
@@ -51,6 +52,17 @@ export function pauseItself(
     actions: [{ do: 'pause' }],
     reports: recorded ? [] : [{ type: 'Normal', reason, message }],
   });
+}
+
+/** Looked at again when the farewell is over; this is for the one that found no room among those under way. */
+const FAREWELL_MS = 2_000;
+
+/** What comes before the pod is ended: its agent server stops what it does. Undefined when nothing is left to wait for. */
+export function farewell(s: Situation): Pick<Decision, 'actions' | 'ending'> | undefined {
+  if (s.pod === undefined || s.farewell === 'over' || podState(s.pod).kind !== 'ready') return undefined;
+  const epoch = Number(s.pod.metadata.annotations?.[ANNOTATION.keyEpoch] ?? 1);
+  const actions: Action[] = s.farewell === 'asked' ? [] : [{ do: 'farewell', pod: s.pod, epoch }];
+  return { actions, ending: wait(FAREWELL_MS, 'the agent server is told to stop') };
 }
 
 /** Ends the pod and whatever strays; a warm pod's workspace becomes the sandbox's own before it can go with the pool. */

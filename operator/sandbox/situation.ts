@@ -54,6 +54,8 @@ export interface Situation {
   secret?: KubeObject | undefined;
   pool: PoolView;
   agent: AgentFacts;
+  /** Whether the agent server of this pod was told that it ends. */
+  farewell?: 'asked' | 'over' | undefined;
   refusal?: Refusal | undefined;
   /** Whether the limits per owner and namespace let it have a pod. */
   place: Place;
@@ -74,6 +76,8 @@ export type Action =
   /** Make a warm pod's claim and Secret this sandbox's own. */
   | { do: 'adopt'; what: 'workspace' | 'secret'; slot: string }
   | { do: 'askIdle'; pod: Pod; epoch: number }
+  /** Have the agent server stop what it does, in the background; the sandbox is looked at again when that is over. */
+  | { do: 'farewell'; pod: Pod; epoch: number }
   /** Set spec.runState to Paused. */
   | { do: 'pause' }
   | { do: 'deleteSandbox' };

@@ -13,22 +13,36 @@ export interface FakeAgents {
   next: (number | 'cut')[];
   /** Seconds that /server_info tells. */
   idle: number;
+  /** Ids of conversations that run in each initialised agent server, until they are paused. */
+  running: string[];
+  /** Conversations go on when they are asked to pause. */
+  stubborn: boolean;
+  /** What was asked on the way out: `slot path`, in order. */
+  farewells: string[];
   close(): Promise<void>;
 }
 
 /** `slots` must name every slot that may ask: a real agent server knows its own key only. */
 export async function startAgents(secret: string, slots: () => string[]): Promise<FakeAgents> {
   const keys = new Map<string, string[]>();
+  const paused = new Set<string>();
+  const left = (slot: string) => agents.running.filter((id) => agents.stubborn || !paused.has(`${slot} ${id}`));
   const server = createServer((request, response) => {
     const answer = (status: number, body: unknown) => response.writeHead(status).end(JSON.stringify(body));
-    const path = (request.url ?? '').split('?')[0];
+    const path = (request.url ?? '').split('?')[0] ?? '';
     let text = '';
     request.on('data', (chunk) => (text += String(chunk)));
     request.on('end', () => {
       if (path === '/server_info') return answer(200, { idle_time: agents.idle });
-      if (path === '/api/conversations/count') {
-        const known = [...keys.values()].some((own) => own.includes(String(request.headers['x-session-api-key'])));
-        return known ? answer(200, 0) : answer(401, { detail: 'Unauthorized' });
+      const session = String(request.headers['x-session-api-key']);
+      const [known] = [...keys].find(([, own]) => own.includes(session)) ?? [];
+      if (path.startsWith('/api/conversations/')) {
+        if (known === undefined) return answer(401, { detail: 'Unauthorized' });
+        if (request.method === 'POST' || path.endsWith('/search')) agents.farewells.push(`${known} ${path}`);
+        if (path.endsWith('/count')) return answer(200, left(known).length);
+        if (path.endsWith('/search')) return answer(200, { items: left(known).map((id) => ({ id })) });
+        paused.add(`${known} ${path.split('/')[3] ?? ''}`);
+        return answer(200, { success: true });
       }
       const slot = slots().find((one) => initKey(secret, one) === request.headers['x-init-api-key']);
       if (path !== '/api/init' || slot === undefined) return answer(401, { detail: 'Unauthorized' });
@@ -48,6 +62,9 @@ export async function startAgents(secret: string, slots: () => string[]): Promis
     initialised: [],
     next: [],
     idle: 0,
+    running: [],
+    stubborn: false,
+    farewells: [],
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -78,6 +78,7 @@ export function situation(parts: Partial<Situation> = {}): Situation {
     pool: { kind: 'none' },
     agent: { init: 'unknown' },
     place: { kind: 'free' },
+    farewell: 'over',
     limits: { crash: CRASH_POLICY, startDeadlineMs: 600_000, lostMs: 60_000, leaseMs: 45_000 },
     workspace: claim(),
     ...parts,
