@@ -7,12 +7,14 @@ import { createAgentHttp } from './agent/http.js';
 import { buildApp, buildSandboxApp } from './app.js';
 import type { ApiConfig } from './config.js';
 import { createBox } from './db/box.js';
+import { createLeases } from './db/leases.js';
 import type { Database } from './db/open.js';
 import type { Deps } from './deps.js';
 import { LOCAL_USER } from './identity/identity.js';
 import { createCatchUp } from './ingest/catchup.js';
 import { createIngest } from './ingest/ingest.js';
 import { createLiveStatus } from './ingest/live.js';
+import { createQuota, DEFAULT_LIMITS } from './ingest/quota.js';
 import { createApiMetrics } from './metrics.js';
 import { createPendingDelivery } from './ingest/pending.js';
 import { createImages } from './runtime/images.js';
@@ -22,7 +24,7 @@ import { startTemplates } from './sandboxes/templates.js';
 import { createStartWorker } from './start/worker.js';
 
 export interface Outside {
-  config: Deps['config'] & Pick<ApiConfig, 'namespace'>;
+  config: Deps['config'] & Pick<ApiConfig, 'namespace'> & Partial<Pick<ApiConfig, 'quota'>>;
   db: Database;
   client: KubeClient;
   clock: Clock;
@@ -58,9 +60,11 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
   const control = createControl({ client, namespace, directory });
   const images = createImages({ prefix: config.runtimeRegistry });
   const agents = createAgentHttp();
-  const ingest = createIngest({ prisma, clock });
-  const catchUp = createCatchUp({ prisma, directory, agents, ingest, secret, clock, log, metrics });
-  const pending = createPendingDelivery({ prisma, directory, agents, secret, clock, log });
+  const leases = createLeases(db);
+  const quota = createQuota({ query: db.query, clock, limits: config.quota ?? DEFAULT_LIMITS });
+  const ingest = createIngest({ prisma, query: db.query, clock, quota });
+  const catchUp = createCatchUp({ prisma, leases, directory, agents, ingest, secret, clock, log, metrics });
+  const pending = createPendingDelivery({ prisma, leases, directory, agents, secret, clock, log });
   const live = createLiveStatus({ agents, secret, clock });
   const starts = createStartWorker({
     db,

@@ -2,8 +2,10 @@
 import { z } from 'zod';
 import type { GatewayAddress } from '../contracts/urls.js';
 import { ConfigError, flag, list, logLevel, port, readConfig, secret, whole } from '../process/config.js';
+import { DEFAULT_LIMITS, type QuotaLimits } from './ingest/quota.js';
 
 const PAIR = /^[^=\s]+=[a-z0-9.-]*$/;
+const MIB = 1024 ** 2;
 
 const schema = z.object({
   SANDLOT_SECRET: secret(),
@@ -39,6 +41,10 @@ const schema = z.object({
     .string()
     .regex(/^[a-z0-9.-]+(:[0-9]{1,5})?(\/[a-z0-9._-]+)*$/i, 'must be host[:port]/path')
     .optional(),
+  /** Stored history at most: of a conversation, and of all conversations of a user. */
+  SANDLOT_CONVERSATION_EVENTS: whole(100, 100_000_000).default(DEFAULT_LIMITS.conversationEvents),
+  SANDLOT_CONVERSATION_MIB: whole(1, 1_000_000).default(DEFAULT_LIMITS.conversationBytes / MIB),
+  SANDLOT_USER_MIB: whole(1, 100_000_000).default(DEFAULT_LIMITS.userBytes / MIB),
   LOG_LEVEL: logLevel().default('info'),
 });
 
@@ -57,6 +63,7 @@ export interface ApiConfig {
   startTimeoutMs: number;
   runtimeClasses: Readonly<Record<string, string>>;
   runtimeRegistry: string | undefined;
+  quota: QuotaLimits;
   logLevel: string;
 }
 
@@ -85,6 +92,11 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
     startTimeoutMs: read.SANDLOT_START_TIMEOUT_SECONDS * 1000,
     runtimeClasses: Object.fromEntries(read.SANDLOT_RUNTIME_CLASSES.map((pair) => pair.split('=') as [string, string])),
     runtimeRegistry: read.SANDLOT_RUNTIME_REGISTRY,
+    quota: {
+      conversationEvents: read.SANDLOT_CONVERSATION_EVENTS,
+      conversationBytes: read.SANDLOT_CONVERSATION_MIB * MIB,
+      userBytes: read.SANDLOT_USER_MIB * MIB,
+    },
     logLevel: read.LOG_LEVEL,
   };
 }

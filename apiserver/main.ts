@@ -28,6 +28,8 @@ Environment:
   SANDLOT_NAMESPACE            namespace of the sandboxes (default)
   SANDLOT_SANDBOX_TEMPLATE     SandboxTemplate of new sandboxes (the operator's built-in shape)
   SANDLOT_START_TIMEOUT_SECONDS how long a start waits for its sandbox (300)
+  SANDLOT_CONVERSATION_EVENTS, SANDLOT_CONVERSATION_MIB, SANDLOT_USER_MIB
+                               stored history at most, of a conversation and of a user (1000000, 1024, 51200)
   SANDLOT_GATEWAY_DOMAIN, SANDLOT_GATEWAY_PROTOCOL, SANDLOT_GATEWAY_FORM
                                how browsers reach sandboxes (sandbox.localhost:3001, http, host|sibling|path)
   SANDLOT_RUNTIME_CLASSES      RuntimeClasses by the names that callers of the Runtime API use: sysbox-runc=kata,gvisor=

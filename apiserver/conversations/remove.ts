@@ -1,6 +1,6 @@
 /** Deletes a conversation and everything that is only its own: sandbox with workspace, events, start tasks, waiting messages. */
 import type { Deps } from '../deps.js';
-import type { Conversation } from '../db/generated/client.js';
+import type { Conversation, Prisma, PrismaClient } from '../db/generated/client.js';
 import { conversationDashed } from '../../contracts/names.js';
 import { endpointOf } from '../agent/http.js';
 
@@ -17,11 +17,18 @@ export async function removeConversation(deps: Needs, conversation: Conversation
   const tasks = await prisma.startTask.findMany({ where: { conversationId: id }, select: { id: true } });
   const targets = [id, ...tasks.map((task) => `task-${task.id}`)];
   await prisma.$transaction([
-    prisma.event.deleteMany({ where: { conversationId: id } }),
+    ...deleteHistory(prisma, id),
     prisma.pendingMessage.deleteMany({ where: { target: { in: targets } } }),
     prisma.startTask.deleteMany({ where: { conversationId: id } }),
-    prisma.conversation.deleteMany({ where: { id } }),
   ]);
+}
+
+/** Its row first: whoever stores events holds a lock on it, so that what they stored is seen and goes too. */
+export function deleteHistory(prisma: PrismaClient, conversationId: string): Prisma.PrismaPromise<unknown>[] {
+  return [
+    prisma.conversation.deleteMany({ where: { id: conversationId } }),
+    prisma.event.deleteMany({ where: { conversationId } }),
+  ];
 }
 
 /** The sandbox lives on for other conversations; its agent server drops this one. */

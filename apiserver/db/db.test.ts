@@ -8,7 +8,8 @@ import { createLog } from '../../process/log.js';
 import { createBox, SealedError } from './box.js';
 import { FolderInUseError, lockFolder } from './lock.js';
 import { migrate, MigrationError, readMigrations, type Connection } from './migrate.js';
-import { connectionOf, openDatabase, startPglite } from './open.js';
+import { connectionOf, startPglite } from './embedded.js';
+import { openDatabase } from './open.js';
 import { ownedBy, scopeArgs } from './owned.js';
 
 const log = createLog({ name: 'test', level: 'fatal' });

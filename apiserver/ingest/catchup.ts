@@ -9,8 +9,9 @@ import { conversationDashed } from '../../contracts/names.js';
 import { isReady, type Sandbox } from '../../contracts/resources.js';
 import type { Clock } from '../../kube/types.js';
 import type { Logger } from '../../process/log.js';
-import { endpointOf, type AgentEndpoint, type AgentHttp } from '../agent/http.js';
+import { AgentError, endpointOf, type AgentEndpoint, type AgentHttp } from '../agent/http.js';
 import type { Conversation, PrismaClient } from '../db/generated/client.js';
+import type { Leases } from '../db/leases.js';
 import { eventTime } from '../http/times.js';
 import type { ApiMetrics } from '../metrics.js';
 import type { SandboxDirectory } from '../sandboxes/directory.js';
@@ -27,6 +28,7 @@ export interface CatchUp {
 
 export interface CatchUpOptions {
   prisma: PrismaClient;
+  leases: Leases;
   directory: SandboxDirectory;
   agents: AgentHttp;
   ingest: Ingest;
@@ -43,6 +45,8 @@ const PAGE = 100;
 /** Pages of one pass; a longer log is read on in the next. */
 const MAX_PAGES = 200;
 const IDS_AT_ONCE = 1_000;
+/** Runs out only for whoever dies in between. */
+const LEASE_MS = 30_000;
 
 /** An event that cannot be stored must not keep those after it from being fetched. */
 const pageSchema = z.object({
@@ -51,7 +55,7 @@ const pageSchema = z.object({
 });
 
 export function createCatchUp(options: CatchUpOptions): CatchUp {
-  const { prisma, directory, agents, ingest, secret, clock, log, metrics } = options;
+  const { prisma, leases, directory, agents, ingest, secret, clock, log, metrics } = options;
   const dirty = new Set<string>();
   /** Sandboxes that became ready, whose conversations are still to be marked as dirty. */
   const returned = new Set<string>();
@@ -111,6 +115,17 @@ export function createCatchUp(options: CatchUpOptions): CatchUp {
     await running;
   };
 
+  /** One reading a conversation for all API servers. While another is at it, its turn here comes later. */
+  const alone = async (id: string): Promise<void> => {
+    const lease = `catchup/${id}`;
+    if (!(await leases.take(lease, LEASE_MS))) return void dirty.add(id);
+    try {
+      await once(id, stopping.signal);
+    } finally {
+      await leases.release(lease);
+    }
+  };
+
   const markReturned = async (): Promise<void> => {
     const sandboxIds = [...returned].slice(0, IDS_AT_ONCE);
     const where = { sandboxId: { in: sandboxIds } };
@@ -124,8 +139,9 @@ export function createCatchUp(options: CatchUpOptions): CatchUp {
     for (const id of ids) dirty.delete(id);
     const next = async (): Promise<void> => {
       for (let id = ids.pop(); id !== undefined && !stopping.signal.aborted; id = ids.pop()) {
-        await once(id, stopping.signal).catch((error: unknown) => {
-          // Its sandbox is going or coming; when it becomes ready it is looked at again.
+        await alone(id).catch((error: unknown) => {
+          // An agent that does not answer is going or coming; when it becomes ready it is looked at again.
+          if (!(error instanceof AgentError)) dirty.add(id);
           log.debug({ err: error, conversation_id: id }, 'cannot catch up now');
         });
       }

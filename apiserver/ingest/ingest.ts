@@ -4,13 +4,16 @@
  */
 import { z } from 'zod';
 import { EXECUTION_STATUSES } from '../../contracts/agent/events.js';
-import { Prisma, type Conversation, type PrismaClient } from '../db/generated/client.js';
+import type { Prisma, PrismaClient } from '../db/generated/client.js';
+import type { Query } from '../db/open.js';
 import { conversationHex } from '../../contracts/names.js';
 import type { Sandbox } from '../../contracts/resources.js';
 import type { Clock } from '../../kube/types.js';
 import { eventTime } from '../http/times.js';
 import { defaultTitle } from '../start/title.js';
 import { metricsOf } from './metrics.js';
+import { tellFull, type Quota } from './quota.js';
+import { storeEvents, type EventRow, type StateChange } from './store.js';
 
 /** What becomes a column of its own: PostgreSQL's text cannot hold a null character. */
 const column = (max: number) =>
@@ -48,66 +51,56 @@ export interface Ingest {
   events(sandbox: Sandbox, conversationId: string, events: IncomingEvent[]): Promise<number | undefined>;
   /** Takes over title, status and metrics; makes the row of a conversation that was started in the sandbox directly. */
   conversation(sandbox: Sandbox, info: ConversationInfo): Promise<void>;
-  /** The row, when it is one of this sandbox's. */
-  find(sandbox: Sandbox, conversationId: string): Promise<Conversation | undefined>;
 }
 
 /** Conversations that one sandbox may tell of: what runs in it must not fill its user's list without end. */
 const MAX_CONVERSATIONS = 100;
-/** Rows of one INSERT; keeps the statement's parameters far below PostgreSQL's 65535. */
+/** Rows of one statement: some megabytes, and a lock that is short. */
 const CHUNK = 500;
 
-export function createIngest({ prisma, clock }: { prisma: PrismaClient; clock: Clock }): Ingest {
-  const find = async (sandbox: Sandbox, id: string): Promise<Conversation | undefined> => {
-    const row = await prisma.conversation.findUnique({ where: { id } });
-    return row !== null && row.sandboxId === sandbox.metadata.name && row.ownerId === sandbox.spec.owner
-      ? row
-      : undefined;
-  };
+export interface IngestOptions {
+  prisma: PrismaClient;
+  query: Query;
+  clock: Clock;
+  quota: Quota;
+}
+
+export function createIngest({ prisma, query, clock, quota }: IngestOptions): Ingest {
   const now = () => new Date(clock.now());
   return {
-    find,
-    async events(sandbox, conversationId, events) {
-      const conversation = await find(sandbox, conversationId);
-      if (conversation === undefined) return undefined;
-      const rows = events.map((event) => rowOf(conversation, event));
-      let stored = 0;
-      for (let start = 0; start < rows.length; start += CHUNK) {
-        const { count } = await prisma.event.createMany({
-          data: rows.slice(start, start + CHUNK),
-          skipDuplicates: true,
-        });
-        stored += count;
+    async events(sandbox, id, events) {
+      const place = { conversationId: id, sandboxId: sandbox.metadata.name, ownerId: sandbox.spec.owner ?? '' };
+      const rows = events.map(rowOf);
+      const state = stateIn(id, events);
+      const room = await quota.roomOf(place.ownerId);
+      let count = 0;
+      // At least once: an empty report tells whether there is such a conversation too.
+      for (let start = 0; start === 0 || start < rows.length; start += CHUNK) {
+        const batch = rows.slice(start, start + CHUNK);
+        const stored = await storeEvents(query, place, { rows: batch, state, room, now: now() });
+        if (stored === undefined) return undefined;
+        if (!stored.room && rows.length > 0)
+          return await tellFull(query, place, { room, now: now() }).then(() => count);
+        count += stored.count;
       }
-      if (stored > 0)
-        await prisma.conversation.updateMany({
-          where: { id: conversationId },
-          data: { ...stateIn(conversation, events), updatedAt: now() },
-        });
-      return stored;
+      return count;
     },
     async conversation(sandbox, info) {
       const id = conversationHex(info.id);
       if (info.execution_status === 'deleting') return;
-      const conversation = await find(sandbox, id);
-      const change = changeOf(conversation ?? { id, title: defaultTitle(id) }, info);
-      if (conversation !== undefined)
-        await prisma.conversation.updateMany({ where: { id }, data: { ...change, updatedAt: now() } });
+      const where = { id, sandboxId: sandbox.metadata.name, ownerId: sandbox.spec.owner ?? '' };
+      const row = await prisma.conversation.findFirst({ where, select: { title: true } });
+      const change = changeOf(row ?? { title: defaultTitle(id) }, id, info);
+      if (row !== null) await prisma.conversation.updateMany({ where, data: { ...change, updatedAt: now() } });
       else if ((await prisma.conversation.count({ where: { sandboxId: sandbox.metadata.name } })) < MAX_CONVERSATIONS)
         await prisma.conversation.createMany({ skipDuplicates: true, data: [foundRow(sandbox, id, info, change)] });
     },
   };
 }
 
-function rowOf(conversation: Conversation, event: IncomingEvent): Prisma.EventCreateManyInput {
-  return {
-    conversationId: conversation.id,
-    ownerId: conversation.ownerId,
-    id: event.id,
-    kind: event.kind,
-    timestamp: eventTime(event.timestamp) ?? '',
-    body: JSON.stringify(event),
-  };
+function rowOf(event: IncomingEvent): EventRow {
+  const { id, kind } = event;
+  return { id, kind, timestamp: eventTime(event.timestamp) ?? '', body: JSON.stringify(event) };
 }
 
 const stateSchema = z.looseObject({
@@ -117,7 +110,7 @@ const stateSchema = z.looseObject({
 });
 
 /** What the state updates among the events say; the later one wins. */
-function stateIn(conversation: Conversation, events: IncomingEvent[]): Prisma.ConversationUpdateManyMutationInput {
+function stateIn(id: string, events: IncomingEvent[]): StateChange {
   const updates = events
     .filter((event) => event.kind === 'ConversationStateUpdateEvent')
     .sort((a, b) => (a.timestamp < b.timestamp ? -1 : 1));
@@ -128,21 +121,30 @@ function stateIn(conversation: Conversation, events: IncomingEvent[]): Prisma.Co
       Object.assign(state, Object.fromEntries(Object.entries(whole.data).filter(([, one]) => one != null)));
     else if (typeof key === 'string') state[key] = value;
   }
-  const parsed = infoSchema.safeParse({ id: conversation.id, ...state });
-  return parsed.success ? changeOf(conversation, parsed.data) : {};
+  const { data: info } = infoSchema.safeParse({ id, ...state });
+  const metrics = metricsOf(info?.stats);
+  return {
+    executionStatus: info?.execution_status ?? null,
+    title: titleOf(info),
+    defaultTitle: defaultTitle(id),
+    metrics: metrics === undefined ? null : JSON.stringify(metrics),
+  };
 }
+
+const titleOf = (info: ConversationInfo | undefined): string | null =>
+  info?.title == null || info.title === '' ? null : info.title.slice(0, 200);
 
 /** A title of the agent's making replaces the first one, never one that a user chose. */
 function changeOf(
-  conversation: { id: string; title: string },
+  conversation: { title: string },
+  id: string,
   info: ConversationInfo,
 ): { executionStatus?: string; title?: string; metrics?: Prisma.InputJsonValue } {
   const metrics = metricsOf(info.stats);
+  const title = titleOf(info);
   return {
     ...(info.execution_status == null ? {} : { executionStatus: info.execution_status }),
-    ...(info.title == null || info.title === '' || conversation.title !== defaultTitle(conversation.id)
-      ? {}
-      : { title: info.title.slice(0, 200) }),
+    ...(title === null || conversation.title !== defaultTitle(id) ? {} : { title }),
     ...(metrics === undefined ? {} : { metrics: metrics as unknown as Prisma.InputJsonValue }),
   };
 }

@@ -1,6 +1,7 @@
 /**
  * Messages that were written while a conversation could not take them: before it was started (`task-<id>`) and while its
- * sandbox slept. Delivered in order once it can; each exactly once as far as the agent's log can tell.
+ * sandbox slept. Delivered in order once it can, by one API server at a time; each exactly once as far as the agent's log
+ * can tell.
  */
 import { z } from 'zod';
 import { conversationDashed } from '../../contracts/names.js';
@@ -9,6 +10,7 @@ import type { Clock } from '../../kube/types.js';
 import type { Logger } from '../../process/log.js';
 import { endpointOf, type AgentEndpoint, type AgentHttp } from '../agent/http.js';
 import type { PendingMessage, PrismaClient } from '../db/generated/client.js';
+import type { Leases } from '../db/leases.js';
 import type { SandboxDirectory } from '../sandboxes/directory.js';
 
 export interface PendingDelivery {
@@ -22,6 +24,7 @@ export interface PendingDelivery {
 
 export interface PendingOptions {
   prisma: PrismaClient;
+  leases: Leases;
   directory: SandboxDirectory;
   agents: AgentHttp;
   secret: string;
@@ -29,13 +32,15 @@ export interface PendingOptions {
   log: Logger;
 }
 
-const SWEEP_MS = 30_000;
+/** Longer than what is done between two takes: two calls of 15 s. */
+const LEASE_MS = 35_000;
+const SWEEP_MS = 10_000;
 /** Messages for something that never came to be. */
 const KEEP_MS = 7 * 24 * 3_600_000;
 const SWEEP_LIMIT = 1_000;
 
 export function createPendingDelivery(options: PendingOptions): PendingDelivery {
-  const { prisma, directory, agents, secret, clock, log } = options;
+  const { prisma, leases, directory, agents, secret, clock, log } = options;
   const delivering = new Map<string, Promise<void>>();
   const stopping = new AbortController();
   let unlisten = () => {};
@@ -47,21 +52,32 @@ export function createPendingDelivery(options: PendingOptions): PendingDelivery 
     if (sandbox === undefined || !isReady(sandbox)) return;
     const agent = endpointOf(sandbox, secret);
     if (agent === undefined) return;
-    const waiting = await prisma.pendingMessage.findMany({
-      where: { target: conversationId, ownerId: conversation?.ownerId ?? '' },
-      orderBy: { seq: 'asc' },
-    });
-    for (const message of waiting) {
-      const arrived = message.attemptedAt !== null && (await isThere(agents, agent, conversationId, message));
-      if (!arrived) await send(agent, conversationId, message);
+    const nextWaiting = () =>
+      prisma.pendingMessage.findFirst({
+        where: { target: conversationId, ownerId: conversation?.ownerId ?? '' },
+        orderBy: { seq: 'asc' },
+      });
+    if ((await nextWaiting()) === null) return;
+    const lease = `pending/${conversationId}`;
+    // Asked for before each message: whoever lost it, having been stopped for long, sends no further one.
+    while (!stopping.signal.aborted && (await leases.take(lease, LEASE_MS))) {
+      const message = await nextWaiting();
+      if (message === null) return await leases.release(lease);
+      const arrived = await isThere(agents, agent, message);
+      if (!arrived && !(await leases.take(lease, LEASE_MS))) return;
+      if (!arrived) await send(agent, message);
       await prisma.pendingMessage.deleteMany({ where: { id: message.id } });
     }
   };
-  const send = async (agent: AgentEndpoint, conversationId: string, message: PendingMessage): Promise<void> => {
-    await prisma.pendingMessage.updateMany({ where: { id: message.id }, data: { attemptedAt: new Date(clock.now()) } });
+  const send = async (agent: AgentEndpoint, message: PendingMessage): Promise<void> => {
+    const [last] = await userMessages(agents, agent, { conversationId: message.target });
+    await prisma.pendingMessage.updateMany({
+      where: { id: message.id },
+      data: { attemptedAt: new Date(clock.now()), sentAfter: last?.id ?? '' },
+    });
     await agents.json(agent, {
       method: 'POST',
-      path: `/api/conversations/${conversationDashed(conversationId)}/events`,
+      path: `/api/conversations/${conversationDashed(message.target)}/events`,
       body: { role: 'user', content: message.content, run: true },
       signal: stopping.signal,
     });
@@ -81,6 +97,7 @@ export function createPendingDelivery(options: PendingOptions): PendingDelivery 
   const sweep = async (): Promise<void> => {
     const old = new Date(clock.now() - KEEP_MS);
     await prisma.pendingMessage.deleteMany({ where: { createdAt: { lt: old } } });
+    await leases.sweep();
     const targets = await prisma.pendingMessage.findMany({
       distinct: ['target'],
       select: { target: true },
@@ -138,31 +155,35 @@ export function createPendingDelivery(options: PendingOptions): PendingDelivery 
   };
 }
 
+const contentSchema = z.array(z.looseObject({ text: z.string().optional() }));
 const logSchema = z.object({
   items: z.array(
-    z.looseObject({
-      source: z.string().nullish(),
-      llm_message: z.looseObject({ content: z.array(z.looseObject({ text: z.string().optional() })) }).nullish(),
-    }),
+    z.looseObject({ id: z.string(), llm_message: z.looseObject({ content: contentSchema }).nullish().catch(null) }),
   ),
 });
+type UserMessage = z.infer<typeof logSchema>['items'][number];
 
-/** Whether a message that was being sent when the process died got through: the agent's newest messages tell. */
-async function isThere(
+/** More messages than a user can send while one is under way. */
+const LOOKED_AT = 50;
+
+/** The user's newest messages in the agent's log, newest first; where `after` is known, only those that came later. */
+async function userMessages(
   agents: AgentHttp,
   agent: AgentEndpoint,
-  conversationId: string,
-  message: PendingMessage,
-): Promise<boolean> {
-  const query = 'kind=MessageEvent&source=user&limit=20&sort_order=TIMESTAMP_DESC';
-  const body = await agents.json(agent, {
-    path: `/api/conversations/${conversationDashed(conversationId)}/events/search?${query}`,
-  });
-  const textOf = (content: unknown) => JSON.stringify((content as { text?: string }[]).map(({ text }) => text ?? ''));
+  { conversationId, after }: { conversationId: string; after?: string },
+): Promise<UserMessage[]> {
+  const query = `kind=MessageEvent&source=user&limit=${LOOKED_AT}&sort_order=TIMESTAMP_DESC`;
+  const path = `/api/conversations/${conversationDashed(conversationId)}/events/search?${query}`;
+  const { items } = logSchema.parse(await agents.json(agent, { path }));
+  const place = items.findIndex(({ id }) => id === after);
+  return place === -1 ? items : items.slice(0, place);
+}
+
+/** Whether a message that was being sent when a process died got through. */
+async function isThere(agents: AgentHttp, agent: AgentEndpoint, message: PendingMessage): Promise<boolean> {
+  if (message.attemptedAt === null) return false;
+  const textOf = (content: unknown) => JSON.stringify(contentSchema.parse(content).map(({ text }) => text ?? ''));
   const wanted = textOf(message.content);
-  return logSchema
-    .parse(body)
-    .items.some(
-      (event) => event.source === 'user' && event.llm_message != null && textOf(event.llm_message.content) === wanted,
-    );
+  const sent = await userMessages(agents, agent, { conversationId: message.target, after: message.sentAfter ?? '' });
+  return sent.some(({ llm_message }) => llm_message != null && textOf(llm_message.content) === wanted);
 }

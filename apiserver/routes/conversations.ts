@@ -105,5 +105,6 @@ function whereOf(query: z.infer<typeof countQuery>): Prisma.ConversationWhereInp
 function olderThan(time: string, id: string): Prisma.ConversationWhereInput {
   const createdAt = new Date(time);
   if (Number.isNaN(createdAt.getTime())) return {};
-  return { OR: [{ createdAt: { lt: createdAt } }, { createdAt, id: { lt: id } }] };
+  // The first part is implied by the rest, but only it lets the index begin at the place.
+  return { createdAt: { lte: createdAt }, OR: [{ createdAt: { lt: createdAt } }, { createdAt, id: { lt: id } }] };
 }

@@ -93,5 +93,9 @@ function whereOf(query: z.infer<typeof countQuery>): Prisma.EventWhereInput {
 function beyond(direction: 'asc' | 'desc', [timestamp = '', seq = '']: string[]): Prisma.EventWhereInput {
   if (!/^[0-9]{1,18}$/.test(seq)) return {};
   const than = direction === 'asc' ? 'gt' : 'lt';
-  return { OR: [{ timestamp: { [than]: timestamp } }, { timestamp, seq: { [than]: BigInt(seq) } }] };
+  return {
+    // Implied by the rest, but only this lets the index begin at the place instead of at the start of the history.
+    timestamp: { [`${than}e`]: timestamp },
+    OR: [{ timestamp: { [than]: timestamp } }, { timestamp, seq: { [than]: BigInt(seq) } }],
+  };
 }

@@ -9,10 +9,10 @@ import { uuid } from '../http/validate.js';
 import { shownProgress } from '../sandboxes/status.js';
 import { FINAL, shownTask } from '../start/tasks.js';
 
-/** Of all users of this process; each costs a listener and a look at the database a second. */
+/** Of all users of this process; each costs a listener and a look at the database now and then. */
 const MAX_SOCKETS = 1000;
-/** The task may be worked on by another replica, whose steps only the database tells. */
-const LOOK_MS = 1000;
+/** What another API server does is told by a notice; this is for one that got lost. */
+const LOOK_MS = 5000;
 
 interface Path {
   Params: { id: string };

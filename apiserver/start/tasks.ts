@@ -1,5 +1,6 @@
 /** Start tasks in the database, and as clients see them. */
-import type { PrismaClient, StartTask } from '../db/generated/client.js';
+import type { StartTask } from '../db/generated/client.js';
+import type { Database } from '../db/open.js';
 import { isoNaive, isoZ } from '../http/times.js';
 
 export const STATUSES = [
@@ -40,8 +41,8 @@ export const LEASE_MS = 30_000;
 
 export interface TaskStore {
   /** Takes tasks whose worker is gone, at most `limit`. */
-  takeOver(worker: string, now: Date, limit: number): Promise<StartTask[]>;
-  renew(worker: string, ids: string[], now: Date): Promise<void>;
+  takeOver(worker: string, limit: number): Promise<StartTask[]>;
+  renew(worker: string, ids: string[]): Promise<void>;
   /** Writes while the task is still this worker's; undefined when it is deleted or taken over. */
   write(worker: string, id: string, change: Partial<StartTask>, now: Date): Promise<StartTask | undefined>;
   forgetFailures(before: Date): Promise<void>;
@@ -51,36 +52,30 @@ export interface TaskStore {
   releaseAll(): Promise<void>;
 }
 
-export function taskStore(prisma: PrismaClient): TaskStore {
-  const until = (now: Date) => new Date(now.getTime() + LEASE_MS);
+// By the database's clock, so that the clocks of replicas need not agree; SKIP LOCKED, so that they never wait for each other.
+const TAKE_OVER = `
+UPDATE start_tasks SET worker = $1, lease_until = now() + $2 * interval '1 millisecond' WHERE id IN (
+  SELECT id FROM start_tasks WHERE status <> ALL ($3::text[]) AND (lease_until IS NULL OR lease_until < now())
+  ORDER BY created_at LIMIT $4 FOR UPDATE SKIP LOCKED
+) RETURNING id`;
+const RENEW = `
+UPDATE start_tasks SET lease_until = now() + $2 * interval '1 millisecond'
+WHERE id = ANY ($3::text[]) AND worker = $1 AND status <> ALL ($4::text[])`;
+
+export function taskStore({ prisma, query }: Pick<Database, 'prisma' | 'query'>): TaskStore {
   const open = { status: { notIn: FINAL as string[] } };
   return {
-    async takeOver(worker, now, limit) {
-      const free = { ...open, OR: [{ leaseUntil: null }, { leaseUntil: { lt: now } }] };
-      const found = await prisma.startTask.findMany({ where: free, take: limit, orderBy: { createdAt: 'asc' } });
-      const taken: StartTask[] = [];
-      for (const { id } of found) {
-        const { count } = await prisma.startTask.updateMany({
-          where: { id, ...free },
-          data: { worker, leaseUntil: until(now) },
-        });
-        const row = count === 1 ? await prisma.startTask.findUnique({ where: { id } }) : null;
-        if (row !== null) taken.push(row);
-      }
-      return taken;
+    async takeOver(worker, limit) {
+      const taken = await query<{ id: string }>(TAKE_OVER, [worker, LEASE_MS, FINAL, limit]);
+      if (taken.length === 0) return [];
+      const where = { id: { in: taken.map(({ id }) => id) }, worker };
+      return await prisma.startTask.findMany({ where, orderBy: { createdAt: 'asc' } });
     },
-    async renew(worker, ids, now) {
-      await prisma.startTask.updateMany({
-        where: { id: { in: ids }, worker, ...open },
-        data: { leaseUntil: until(now) },
-      });
+    async renew(worker, ids) {
+      if (ids.length > 0) await query(RENEW, [worker, LEASE_MS, ids, FINAL]);
     },
     async write(worker, id, change, now) {
-      const data = {
-        ...change,
-        leaseUntil: until(now),
-        ...(change.status === undefined ? {} : { updatedAt: now }),
-      } as object;
+      const data = { ...change, ...(change.status === undefined ? {} : { updatedAt: now }) } as object;
       const [row] = await prisma.startTask.updateManyAndReturn({ where: { id, worker, ...open }, data });
       return row;
     },

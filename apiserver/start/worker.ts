@@ -7,6 +7,7 @@ import type { Clock } from '../../kube/types.js';
 import type { Logger } from '../../process/log.js';
 import { sandboxUrl } from '../../contracts/urls.js';
 import { AgentError } from '../agent/http.js';
+import { deleteHistory } from '../conversations/remove.js';
 import type { StartTask } from '../db/generated/client.js';
 import type { Database } from '../db/open.js';
 import { ApiError } from '../http/errors.js';
@@ -20,7 +21,10 @@ export interface StartWorker {
   begin(task: StartTask): void;
   /** Columns that make a new task this process's. */
   lease(): { worker: string; leaseUntil: Date };
-  /** Calls for every state that a task reaches in this process, then once with undefined when it is not worked on here any more. */
+  /**
+   * Calls for every state that a task reaches, then once with undefined when it is not worked on here any more. States
+   * that another API server brought about may be missed.
+   */
   listen(taskId: string, listener: (task: StartTask | undefined) => void): () => void;
   /** Ends the starts of a conversation that is being deleted; resolves when they have ended. */
   cancel(conversationId: string): Promise<void>;
@@ -53,13 +57,14 @@ class LostTask extends Error {}
 export function createStartWorker(options: WorkerOptions): StartWorker {
   const { db, clock, log, metrics } = options;
   const worker = randomUUID();
-  const store = taskStore(db.prisma);
+  const store = taskStore(db);
   const stopping = new AbortController();
   const running = new Map<string, { task: StartTask; abort: AbortController; done: Promise<void> }>();
   const listeners = new Map<string, Set<(task: StartTask | undefined) => void>>();
   const now = () => new Date(clock.now());
   const secondsOf = (task: StartTask) => (clock.now() - task.createdAt.getTime()) / 1000;
   let polling = Promise.resolve();
+  let unlisten = () => {};
 
   const tell = (id: string, task: StartTask | undefined): void => {
     for (const listener of [...(listeners.get(id) ?? [])]) listener(task);
@@ -67,7 +72,14 @@ export function createStartWorker(options: WorkerOptions): StartWorker {
   const write = async (id: string, change: Partial<StartTask>): Promise<StartTask> => {
     const row = await store.write(worker, id, change, now());
     if (row === undefined) throw new LostTask(`start task ${id} is not this process's any more`);
+    void db.notices.tell('start', id);
     return row;
+  };
+  /** What another API server wrote, for those who listen here. */
+  const hear = async (id: string | undefined): Promise<void> => {
+    const ids = id === undefined ? [...listeners.keys()] : listeners.has(id) ? [id] : [];
+    const rows = ids.length === 0 ? [] : await db.prisma.startTask.findMany({ where: { id: { in: ids } } });
+    for (const row of rows) if (!running.has(row.id)) tell(row.id, row);
   };
 
   const runStep = async (task: StartTask, signal: AbortSignal): Promise<StartTask> => {
@@ -151,13 +163,13 @@ export function createStartWorker(options: WorkerOptions): StartWorker {
       try {
         if (clock.now() - renewed > LEASE_MS / 3) {
           renewed = clock.now();
-          await store.renew(worker, [...running.keys()], now());
+          await store.renew(worker, [...running.keys()]);
         }
         if (clock.now() - swept > SWEEP_MS) {
           swept = clock.now();
           await store.forgetFailures(new Date(swept - KEEP_FAILED_MS));
         }
-        for (const task of await store.takeOver(worker, now(), Math.max(0, MAX_RUNNING - running.size))) begin(task);
+        for (const task of await store.takeOver(worker, Math.max(0, MAX_RUNNING - running.size))) begin(task);
       } catch (error) {
         log.warn({ err: error }, 'cannot look for start tasks');
       }
@@ -183,9 +195,13 @@ export function createStartWorker(options: WorkerOptions): StartWorker {
     },
     async start() {
       if (db.embedded) await store.releaseAll();
+      unlisten = db.notices.listen('start', (id) => {
+        hear(id).catch((error: unknown) => log.debug({ err: error }, 'cannot read what another API server wrote'));
+      });
       polling = poll();
     },
     async stop() {
+      unlisten();
       stopping.abort();
       const ids = [...running.keys()];
       await Promise.all([polling, ...[...running.values()].map(({ done }) => done)]);
@@ -215,9 +231,6 @@ function urlOf({ directory, config }: WorkerOptions, task: StartTask, next: Star
 /** A start that failed leaves nothing behind: neither a conversation that cannot be opened nor a sandbox that costs. */
 async function takeBack({ db, control }: WorkerOptions, task: StartTask): Promise<void> {
   const { conversationId, sandboxId, madeSandbox } = task;
-  await db.prisma.$transaction([
-    db.prisma.event.deleteMany({ where: { conversationId } }),
-    db.prisma.conversation.deleteMany({ where: { id: conversationId } }),
-  ]);
+  await db.prisma.$transaction(deleteHistory(db.prisma, conversationId));
   if (madeSandbox && sandboxId !== null) await control.remove(sandboxId);
 }

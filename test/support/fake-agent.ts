@@ -4,6 +4,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { randomUUID } from 'node:crypto';
 
 export interface FakeEvent {
   id: string;
@@ -26,6 +27,8 @@ export interface FakeAgent {
   status: string;
   /** What a shell command answers; the default succeeds with no output. */
   bash: (command: string) => { exit_code: number; stdout: string };
+  /** Called when a message is in the log, before its sender is told so. */
+  onMessage?: ((text: string) => Promise<void>) | undefined;
   /** Answers this status to the next n calls whose line contains the text. */
   failNext(text: string, status: number, times?: number): void;
   close(): Promise<void>;
@@ -105,7 +108,7 @@ function answer(agent: FakeAgent, failures: Failures, { request, response, body 
   const within = `${request.method ?? ''} ${below}`;
   if (within === 'GET ') return send(response, infoOf(agent, id) === null ? 404 : 200, infoOf(agent, id));
   if (within === 'GET /events/search') return search(agent, response, { id, query: url.searchParams });
-  if (within === 'POST /events') return send(response, 200, { success: true });
+  if (within === 'POST /events') return addMessage(agent, response, { id, body });
   send(response, 404, { detail: 'Not Found' });
 }
 
@@ -114,6 +117,18 @@ function create(agent: FakeAgent, response: ServerResponse, body: Record<string,
   const known = agent.conversations.has(id);
   if (!known) agent.conversations.set(id, body);
   send(response, known ? 200 : 201, infoOf(agent, id));
+}
+
+function addMessage(agent: FakeAgent, response: ServerResponse, { id, body }: { id: string; body: unknown }): void {
+  const log = agent.events.get(id) ?? [];
+  const timestamp = new Date().toISOString().replace('Z', `${String(log.length % 1000).padStart(3, '0')}`);
+  const event = { id: randomUUID(), kind: 'MessageEvent', source: 'user', timestamp, llm_message: body };
+  agent.events.set(id, [...log, event]);
+  const [part] = (body as { content: { text?: string }[] }).content;
+  Promise.resolve(agent.onMessage?.(part?.text ?? '')).then(
+    () => send(response, 200, { success: true }),
+    () => response.destroy(),
+  );
 }
 
 function infoOf(agent: FakeAgent, id: string): Record<string, unknown> | null {
@@ -141,7 +156,10 @@ function search(
   { id, query }: { id: string; query: URLSearchParams },
 ): void {
   const from = query.get('timestamp__gte') ?? '';
-  const all = (agent.events.get(id) ?? []).filter(({ timestamp }) => timestamp >= from);
+  const wanted = (event: FakeEvent) =>
+    event.timestamp >= from &&
+    ['kind', 'source'].every((field) => !query.has(field) || query.get(field) === event[field]);
+  const all = (agent.events.get(id) ?? []).filter(wanted);
   const sorted = query.get('sort_order') === 'TIMESTAMP_DESC' ? [...all].reverse() : all;
   const start = Number(query.get('page_id') ?? 0);
   const limit = Number(query.get('limit') ?? 100);

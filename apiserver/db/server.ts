@@ -1,0 +1,53 @@
+/** A PostgreSQL server as the database: one pool for the ORM and for plain statements, one connection that listens. */
+import pg from 'pg';
+import { PrismaPg } from '@prisma/adapter-pg';
+import { PrismaClient } from './generated/client.js';
+import { migrate, readMigrations } from './migrate.js';
+import { serverNotices } from './notices.js';
+import type { Database, DatabaseOptions } from './open.js';
+
+/** Any number that the programs of one database agree on: ours for "migrating". */
+const MIGRATION_LOCK = 7_263_541;
+const CONNECT_MS = 10_000;
+
+export async function openServer({ url, log, maxConnections = 10 }: DatabaseOptions): Promise<Database> {
+  const applied = await migrateServer(url);
+  const pool = new pg.Pool({ connectionString: url, max: maxConnections, connectionTimeoutMillis: CONNECT_MS });
+  const onPoolError = (error: Error) => log.warn({ err: error }, 'a database connection was lost');
+  pool.on('error', onPoolError);
+  const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });
+  const notices = serverNotices({ url, pool, log });
+  log.info({ applied }, 'database is open');
+  return {
+    prisma,
+    query: async <Row>(sql: string, values?: unknown[]) => (await pool.query(sql, values)).rows as Row[],
+    notices,
+    embedded: false,
+    async close() {
+      await notices.close();
+      await prisma.$disconnect();
+      await pool.end();
+    },
+  };
+}
+
+/** Under an advisory lock on one connection of its own: of several replicas that start together, one migrates. */
+async function migrateServer(url: string): Promise<string[]> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_MS });
+  // Without a listener, the loss of the connection would end the process instead of failing the query.
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    return await migrate(
+      {
+        query: async <Row>(sql: string, values?: unknown[]) => (await client.query(sql, values)).rows as Row[],
+        script: async (sql) => void (await client.query(sql)),
+      },
+      readMigrations(),
+    );
+  } finally {
+    // Ending the session gives the lock back.
+    await client.end();
+  }
+}

@@ -1,0 +1,4 @@
+/** Entry of test/support/api-process.ts. */
+import { main } from '../../apiserver/main.js';
+
+await main(process.env);
