@@ -2,6 +2,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { verifyPass, verifyShare, type GatewayPass, type SharePass } from '../contracts/tokens.js';
 import { cookieValues, guestValues } from './cookies.js';
+import { ownCopy } from './http/message.js';
 import { KEY_PARAMETER, queryOf, type RequestHead } from './http/request.js';
 import { mayUseCookie, type Origins } from './origins.js';
 import { isSharedBy, wakesOnRequest, type Port, type Route } from './table.js';
@@ -127,7 +128,7 @@ function remembering<Pass extends { exp: number }>(verify: (text: string, now: n
     const pass = verify(text, now);
     if (pass === undefined) return undefined;
     if (known.size >= MAX_PASSES) known.clear();
-    known.set(text, pass);
+    known.set(ownCopy(text), pass);
     return pass;
   };
 }

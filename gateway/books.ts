@@ -22,6 +22,8 @@ export interface Exchange {
   page: PageRewriter | undefined;
   partial: Buffer | undefined;
   interim: number;
+  /** The client has had its 100 Continue. */
+  continued: boolean;
   status: number;
   bytesIn: number;
   bytesOut: number;

@@ -87,8 +87,9 @@ export function cookieFromPod(value: string, prefix: string): string | undefined
 }
 
 function pathBelow(attributes: string[], prefix: string): string {
+  // Trimmed before it is matched: blanks on both sides of a lazy match would be tried in every combination.
   const path = attributes
-    .map((attribute) => /^\s*path\s*=\s*(\/[^;]*?)\s*$/i.exec(attribute)?.[1])
+    .map((attribute) => /^path\s*=\s*(\/.*)$/i.exec(attribute.trim())?.[1])
     .findLast((found) => found !== undefined);
   return path === undefined || path === '/' ? `${prefix}/` : `${prefix}${path}`;
 }

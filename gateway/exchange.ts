@@ -43,6 +43,7 @@ export function startExchange(connection: Connection, forward: Forward, accepted
     page: undefined,
     partial: undefined,
     interim: 0,
+    continued: false,
     status: 0,
     bytesIn: 0,
     bytesOut: 0,
@@ -169,9 +170,16 @@ function readAnswer(exchange: Exchange, bytes: Buffer, start: number): void {
   if (head.status === 101) return switchProtocols(exchange, head, bytes.subarray(rest));
   if (head.status >= 200) return startAnswer(exchange, head, bytes, rest);
   if (++exchange.interim > MAX_INTERIM) throw new BadMessage(502, 'too many interim answers');
-  const { socket } = exchange.connection;
-  if (head.status === 100 && exchange.forward.head.minor === 1) socket.write('HTTP/1.1 100 Continue\r\n\r\n');
+  passInterim(exchange, head);
   if (rest < bytes.length) readAnswer(exchange, bytes, rest);
+}
+
+/** Only the one that the client asked for: others could meet a client that takes them for the answer. */
+function passInterim(exchange: Exchange, { status }: ResponseHead): void {
+  const { connection, forward } = exchange;
+  if (status !== 100 || !forward.head.expectsContinue || exchange.continued) return;
+  exchange.continued = true;
+  connection.socket.write('HTTP/1.1 100 Continue\r\n\r\n');
 }
 
 function startAnswer(exchange: Exchange, head: ResponseHead, bytes: Buffer, start: number): void {
@@ -237,10 +245,11 @@ function passAnswer(exchange: Exchange, bytes: Buffer, start: number, head: stri
 function passPage(exchange: Exchange, bytes: Buffer, start: number, head: string): void {
   const { response, page } = exchange;
   if (response === undefined || page === undefined) return;
-  let text = '';
-  response.content = (from, to) => (text += page.push(bytes.subarray(from, to)));
+  // Once per packet, not per chunk: a pod chooses how many chunks there are.
+  const pieces: Buffer[] = [];
+  response.content = (from, to) => void pieces.push(bytes.subarray(from, to));
   const end = advance(response, bytes, start);
-  if (response.done) text += page.end();
+  const text = page.push(Buffer.concat(pieces)) + (response.done ? page.end() : '');
   const fits = writeAnswer(exchange, head, Buffer.from(text, 'latin1'));
   noteTraffic(exchange);
   if (response.done) return finish(exchange, end < bytes.length);

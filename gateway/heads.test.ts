@@ -162,6 +162,13 @@ t.test('heads: what a browser gets to see', async (t) => {
     ),
     ['X-A: b', 'Set-Cookie: a=b', 'Content-Length: 5'],
   );
+  t.same(
+    answer(
+      'NEL: {"report_to":"x","max_age":999}\r\nReport-To: {}\r\nStrict-Transport-Security: max-age=9; includeSubDomains\r\nAccept-CH: Sec-CH-UA-Model\r\nSecure-Session-Registration: (ES256);path="/"\r\nUse-As-Dictionary: match="/*"\r\n',
+    ),
+    [],
+    'what browsers would keep for the whole origin',
+  );
   t.same(answer('Transfer-Encoding: chunked\r\n', { keepAlive: false }), [
     'Transfer-Encoding: chunked',
     'Connection: close',

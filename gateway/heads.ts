@@ -2,7 +2,7 @@
 import { bearerOf } from './authorize.js';
 import { cookieFromPod, cookiesForPod } from './cookies.js';
 import { framingLine, isFraming } from './framing.js';
-import { isHopByHop, type Field } from './http/message.js';
+import { isHopByHop, ownCopy, type Field } from './http/message.js';
 import { isNavigation, type RequestHead } from './http/request.js';
 import type { ResponseHead } from './http/response.js';
 import { corsLines } from './origins.js';
@@ -32,7 +32,7 @@ function isReserved(name: string): boolean {
   const known = verdicts.get(name);
   if (known !== undefined) return known;
   const reserved = OWN.test(name) || (name.includes('_') && isReservedSpelling(name.replaceAll('_', '-')));
-  if (verdicts.size < 4096) verdicts.set(name, reserved);
+  if (verdicts.size < 4096) verdicts.set(ownCopy(name), reserved);
   return reserved;
 }
 const isReservedSpelling = (name: string) => OWN.test(name) || SPOOFABLE.test(name);
@@ -105,8 +105,27 @@ export interface Incoming {
   minor: 0 | 1;
 }
 
-/** Pods must not touch what browsers keep per site or per connection rather than per page. */
-const NOT_FROM_PODS = new Set(['alt-svc', 'clear-site-data', 'set-cookie2', 'x-frame-options']);
+/**
+ * Pods must not touch what browsers keep per site, origin or connection rather than per page: where to connect, how to
+ * connect, what to report and to whom (URLs of neighbours among it), sessions, dictionaries. Framing is the gateway's affair.
+ */
+const NOT_FROM_PODS = new Set([
+  'accept-ch',
+  'alt-svc',
+  'clear-site-data',
+  'critical-ch',
+  'expect-ct',
+  'nel',
+  'public-key-pins',
+  'report-to',
+  'secure-session-registration',
+  'sec-session-registration',
+  'set-cookie2',
+  'set-login',
+  'strict-transport-security',
+  'use-as-dictionary',
+  'x-frame-options',
+]);
 const SHARED_ORIGIN_ONLY = new Set(['service-worker-allowed', 'origin-agent-cluster']);
 const CORS = new Set(['access-control-allow-origin', 'access-control-allow-credentials']);
 

@@ -46,10 +46,13 @@ function fieldName(raw: string, status: number): string {
   const known = names.get(raw);
   if (known !== undefined) return known;
   if (raw.length > 256 || !TOKEN.test(raw)) throw new BadMessage(status, 'field name is not a token');
-  const name = raw.toLowerCase();
-  if (names.size < MAX_NAMES) names.set(raw, name);
+  const name = ownCopy(raw.toLowerCase());
+  if (names.size < MAX_NAMES) names.set(ownCopy(raw), name);
   return name;
 }
+
+/** For what outlives its message: a slice of a string would keep the whole string in memory. */
+export const ownCopy = (text: string): string => Buffer.from(text, 'latin1').toString('latin1');
 
 /** The fields from `start` on; `text` has passed headText. */
 export function parseFields(text: string, start: number, status: number): Field[] {

@@ -18,6 +18,8 @@ export interface RequestHead {
   chunked: boolean;
   /** Whether the client wants to use the connection again. */
   keepAlive: boolean;
+  /** The client holds its body back until it hears `100 Continue`. */
+  expectsContinue: boolean;
   /** A WebSocket handshake. Other upgrades are ignored, as RFC 9110 allows. */
   websocket: boolean;
   /** Fields that the client called hop-by-hop by naming them in Connection. */
@@ -69,6 +71,7 @@ function emptyHead(method: string, target: string, minor: 0 | 1): RequestHead {
     length: undefined,
     chunked: false,
     keepAlive: minor === 1,
+    expectsContinue: false,
     websocket: false,
     nominated: [],
     origin: undefined,
@@ -101,8 +104,10 @@ function interpret(head: RequestHead): RequestHead {
   for (const field of head.fields) take(head, raw, field);
   if (head.host === '') throw new BadMessage(400, 'no Host');
   if (raw.transferEncoding !== undefined) readTransferEncoding(head, raw.transferEncoding);
-  if (raw.expect !== undefined && raw.expect.toLowerCase() !== '100-continue')
-    throw new BadMessage(417, 'unknown expectation');
+  if (raw.expect !== undefined) {
+    if (raw.expect.toLowerCase() !== '100-continue') throw new BadMessage(417, 'unknown expectation');
+    head.expectsContinue = head.minor === 1;
+  }
   if (raw.connection !== undefined) readConnection(head, raw.connection, raw.upgrade);
   return head;
 }
