@@ -7,13 +7,15 @@ import { countRequests } from './http/count.js';
 import { jsonBodies } from './http/json.js';
 import { refuseBadUpgrades } from './http/upgrade.js';
 import { guardLocalUser } from './identity/guard.js';
-import { identifyLocalUser, requireUser } from './identity/identity.js';
+import { identifyCaller } from './identity/identify.js';
+import { requireUser } from './identity/identity.js';
 import { configRoutes } from './routes/config.js';
 import { conversationRoutes } from './routes/conversations.js';
 import { downloadRoutes } from './routes/download.js';
 import { eventRoutes } from './routes/events.js';
 import { gitRoutes } from './routes/git.js';
 import { insideRoutes } from './routes/inside.js';
+import { keyRoutes } from './routes/keys.js';
 import { liveRoutes } from './routes/live.js';
 import { messageRoutes } from './routes/messages.js';
 import { probeRoutes } from './routes/probes.js';
@@ -28,7 +30,6 @@ import { startRoutes } from './routes/starts.js';
 import { userRoutes } from './routes/users.js';
 import { webClientRoutes } from './routes/web-client.js';
 import { webhookRoutes } from './routes/webhooks.js';
-import { identifyLocalCaller } from './runtime/caller.js';
 import { runtimeRoutes } from './runtime/routes.js';
 import { staticRoutes } from './static/static.js';
 
@@ -63,21 +64,29 @@ const BODY_LIMIT = 10 * 1024 * 1024;
 
 export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   const app = newApp(deps);
-  guardLocalUser(app);
+  const { identity } = deps.config;
+  if (identity.mode === 'single-user') guardLocalUser(app, identity.publicUrl);
   refuseBadUpgrades(app);
   await app.register(websocket, { options: { maxPayload: FRAME_LIMIT } });
   probeRoutes(app, deps);
   webClientRoutes(app, deps);
   await app.register(
     async (scope) => {
-      requireUser(scope, deps.db.prisma, identifyLocalUser);
+      requireUser(scope, deps.db.prisma, deps.identify);
       for (const routes of USER_ROUTES) routes(scope, deps);
     },
     { prefix: '/api/v1' },
   );
+  await app.register(
+    async (scope) => {
+      requireUser(scope, deps.db.prisma, deps.identify);
+      keyRoutes(scope, deps);
+    },
+    { prefix: '/api' },
+  );
   await addSandboxRoutes(app, deps);
   await app.register(async (scope) => {
-    requireUser(scope, deps.db.prisma, identifyLocalCaller);
+    requireUser(scope, deps.db.prisma, identifyCaller(deps.identify), 'runtime');
     runtimeRoutes(scope, deps);
   });
   await staticRoutes(app, deps);

@@ -2,6 +2,7 @@
 import type { Registry } from 'prom-client';
 import type { KubeClient } from '../kube/client.js';
 import type { Clock } from '../kube/types.js';
+import { ConfigError } from '../process/config.js';
 import type { Logger } from '../process/log.js';
 import { createAgentHttp } from './agent/http.js';
 import { buildApp, buildSandboxApp } from './app.js';
@@ -11,6 +12,8 @@ import { createLeases } from './db/leases.js';
 import type { Database } from './db/open.js';
 import type { Deps } from './deps.js';
 import { LOCAL_USER } from './identity/identity.js';
+import { identifyLocal } from './identity/identify.js';
+import { createKeyCheck } from './identity/keys.js';
 import { createCatchUp } from './ingest/catchup.js';
 import { createIngest } from './ingest/ingest.js';
 import { createLiveStatus } from './ingest/live.js';
@@ -52,6 +55,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
   const { config, db, client, clock, log } = outside;
   const { prisma } = db;
   const { namespace } = config;
+  if (config.identity.mode === 'oidc') throw new ConfigError(['SANDLOT_IDENTITY: oidc is not served yet']);
   const [secret] = config.secrets;
   const metrics = createApiMetrics(outside.registry);
   const box = createBox(config.secrets);
@@ -88,6 +92,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
   });
   const deps: Deps = {
     ...outside,
+    identify: identifyLocal(createKeyCheck({ prisma, clock })),
     box,
     directory,
     control,

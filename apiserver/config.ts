@@ -1,7 +1,8 @@
 /** The API server's one reader of the environment. */
 import { z } from 'zod';
 import type { GatewayAddress } from '../contracts/urls.js';
-import { ConfigError, flag, list, logLevel, port, readConfig, secret, whole } from '../process/config.js';
+import { ConfigError, list, logLevel, port, readConfig, secret, whole } from '../process/config.js';
+import { identityOf, identityShape, type IdentitySettings } from './identity/settings.js';
 import { DEFAULT_LIMITS, type QuotaLimits } from './ingest/quota.js';
 
 const PAIR = /^[^=\s]+=[a-z0-9.-]*$/;
@@ -27,7 +28,7 @@ const schema = z.object({
   SANDLOT_GATEWAY_DOMAIN: z.string().default('sandbox.localhost:3001'),
   SANDLOT_GATEWAY_PROTOCOL: z.enum(['http', 'https']).default('http'),
   SANDLOT_GATEWAY_FORM: z.enum(['host', 'sibling', 'path']).default('host'),
-  SANDLOT_SINGLE_USER: flag().default(false),
+  ...identityShape,
   /** SandboxTemplate of new sandboxes; without it the operator's built-in shape. */
   SANDLOT_SANDBOX_TEMPLATE: z.string().optional(),
   /** How long a start waits for its sandbox; image pulls included. */
@@ -59,6 +60,7 @@ export interface ApiConfig {
   databaseUrl: string;
   databaseConnections: number;
   gateway: GatewayAddress;
+  identity: IdentitySettings;
   template: string | undefined;
   startTimeoutMs: number;
   runtimeClasses: Readonly<Record<string, string>>;
@@ -70,7 +72,8 @@ export interface ApiConfig {
 /** Throws ConfigError. */
 export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
   const read = readConfig(schema, env);
-  assertIdentity(read.SANDLOT_SINGLE_USER, read.SANDLOT_HOST);
+  const identity = identityOf(read, read.SANDLOT_HOST);
+  if (Array.isArray(identity)) throw new ConfigError(identity);
   const old = read.SANDLOT_SECRET_OLD;
   return {
     secrets: old === undefined ? [read.SANDLOT_SECRET] : [read.SANDLOT_SECRET, old],
@@ -88,6 +91,7 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
       protocol: read.SANDLOT_GATEWAY_PROTOCOL,
       domain: read.SANDLOT_GATEWAY_DOMAIN,
     },
+    identity,
     template: read.SANDLOT_SANDBOX_TEMPLATE,
     startTimeoutMs: read.SANDLOT_START_TIMEOUT_SECONDS * 1000,
     runtimeClasses: Object.fromEntries(read.SANDLOT_RUNTIME_CLASSES.map((pair) => pair.split('=') as [string, string])),
@@ -99,19 +103,4 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
     },
     logLevel: read.LOG_LEVEL,
   };
-}
-
-const LOOPBACK = /^(localhost|127(\.[0-9]{1,3}){3}|::1)$/;
-
-/** Without a login, whoever reaches the port is the user: it must not be reachable from elsewhere. */
-function assertIdentity(singleUser: boolean, host: string): void {
-  const problems = [];
-  if (!singleUser) {
-    problems.push('SANDLOT_SINGLE_USER: must be true: this version has no login yet, so it serves one local user');
-  } else if (!LOOPBACK.test(host)) {
-    problems.push(
-      `SANDLOT_HOST: must be a loopback address (127.0.0.1, ::1) with SANDLOT_SINGLE_USER=true, since nobody is asked for a password`,
-    );
-  }
-  if (problems.length > 0) throw new ConfigError(problems);
 }

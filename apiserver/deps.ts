@@ -6,6 +6,7 @@ import type { AgentHttp } from './agent/http.js';
 import type { ApiConfig } from './config.js';
 import type { Box } from './db/box.js';
 import type { Database } from './db/open.js';
+import type { Identify } from './identity/identity.js';
 import type { ApiMetrics } from './metrics.js';
 import type { LiveStatus } from './ingest/live.js';
 import type { Ingest } from './ingest/ingest.js';
@@ -18,8 +19,13 @@ import type { Templates } from './sandboxes/templates.js';
 import type { StartWorker } from './start/worker.js';
 
 export interface Deps {
-  config: Pick<ApiConfig, 'secrets' | 'gateway' | 'template' | 'startTimeoutMs' | 'runtimeClasses' | 'runtimeRegistry'>;
+  config: Pick<
+    ApiConfig,
+    'secrets' | 'identity' | 'gateway' | 'template' | 'startTimeoutMs' | 'runtimeClasses' | 'runtimeRegistry'
+  >;
   db: Database;
+  /** Who asks, by key or by login. */
+  identify: Identify;
   box: Box;
   directory: SandboxDirectory;
   control: SandboxControl;

@@ -20,7 +20,13 @@ export const usage = `sandlot apiserver: the REST API, the database and the web 
 Environment:
   SANDLOT_SECRET               the installation's secret, at least 32 characters (required)
   SANDLOT_SECRET_OLD           the one before, while stored secrets are still sealed with it
-  SANDLOT_SINGLE_USER          true: no login, one local user, loopback only (required in this version)
+  SANDLOT_IDENTITY             single-user (no login, one local user, loopback only) or oidc (required)
+  SANDLOT_PUBLIC_URL           where browsers reach this server: https://sandlot.example.com (required with oidc)
+  SANDLOT_OIDC_ISSUER, SANDLOT_OIDC_CLIENT_ID, SANDLOT_OIDC_CLIENT_SECRET
+                               the provider; more settings of it in docs/identity.md
+  SANDLOT_SESSION_IDLE_MINUTES, SANDLOT_SESSION_MAX_HOURS
+                               when a browser has to log in again: unused (720), in any case (168)
+  SANDLOT_SINGLE_USER_ANYWHERE everyone-who-reaches-it-is-the-user: single-user mode on other addresses than loopback
   SANDLOT_HOST, SANDLOT_PORT   where to listen (127.0.0.1, 3000)
   SANDLOT_WEBHOOK_HOST, SANDLOT_WEBHOOK_PORT  a port of its own for what sandboxes call, and only that (0.0.0.0, none)
   DATABASE_URL                 pglite:<folder> (embedded, one process) or postgresql://… (pglite:.sandlot/database)

@@ -29,11 +29,29 @@ const problems = (run: () => unknown): string => {
 };
 
 t.test('configuration: without a login it stays on this machine', async (t) => {
-  const env = { SANDLOT_SECRET: SECRET, SANDLOT_SINGLE_USER: 'true' };
+  const env = { SANDLOT_SECRET: SECRET, SANDLOT_IDENTITY: 'single-user' };
   t.match(readApiConfig(env), { host: '127.0.0.1', port: 3000, databaseUrl: 'pglite:.sandlot/database', gateway });
   t.match(readApiConfig({ ...env, SANDLOT_WEBHOOK_PORT: '3002' }), { webhooks: { host: '0.0.0.0', port: 3002 } });
   const wrong: [object, RegExp][] = [
-    [{ SANDLOT_SINGLE_USER: 'false' }, /SANDLOT_SINGLE_USER: must be true/],
+    [{ SANDLOT_IDENTITY: '' }, /SANDLOT_IDENTITY: must be set/],
+    [
+      { SANDLOT_HOST: '0.0.0.0', SANDLOT_SINGLE_USER_ANYWHERE: 'true' },
+      /SANDLOT_SINGLE_USER_ANYWHERE: must be exactly/,
+    ],
+    [
+      { SANDLOT_HOST: '0.0.0.0', SANDLOT_SINGLE_USER_ANYWHERE: 'everyone-who-reaches-it-is-the-user' },
+      /SANDLOT_PUBLIC_URL: must be set/,
+    ],
+    [{ SANDLOT_IDENTITY: 'oidc' }, /SANDLOT_PUBLIC_URL.*\n.*SANDLOT_OIDC_ISSUER.*\n.*SANDLOT_OIDC_CLIENT_ID/],
+    [
+      {
+        SANDLOT_IDENTITY: 'oidc',
+        SANDLOT_PUBLIC_URL: 'http://sandlot.example.com',
+        SANDLOT_OIDC_ISSUER: 'https://id.example.com/realms/a',
+        SANDLOT_OIDC_CLIENT_ID: 'sandlot',
+      },
+      /SANDLOT_PUBLIC_URL: must be https/,
+    ],
     [{ SANDLOT_HOST: '0.0.0.0' }, /SANDLOT_HOST: must be a loopback address/],
     [{ DATABASE_URL: 'mysql://x' }, /DATABASE_URL: must be/],
     [{ SANDLOT_GATEWAY_FORM: 'cone' }, /SANDLOT_GATEWAY_FORM/],

@@ -4,6 +4,7 @@ import type { OwnedDb } from '../db/owned.js';
 import type { Deps } from '../deps.js';
 import { isoZ } from '../http/times.js';
 import type { User } from '../identity/identity.js';
+import { mayHoldKeys } from '../identity/scopes.js';
 import type { ConversationInfo } from '../ingest/ingest.js';
 import { metricsOf } from '../ingest/metrics.js';
 import { keyOf, slotOf, statusOf } from '../sandboxes/status.js';
@@ -76,7 +77,7 @@ function show(row: Conversation, { deps, user, sandbox, info, children }: Contex
     execution_status: open === undefined ? null : (info?.execution_status ?? row.executionStatus),
     conversation_url:
       slot === undefined ? null : `${sandboxUrl(deps.config.gateway, slot)}/api/conversations/${row.id}`,
-    session_api_key: open === undefined ? null : (keyOf(open, deps.config.secrets[0]) ?? null),
+    session_api_key: open === undefined || !mayHoldKeys(user) ? null : (keyOf(open, deps.config.secrets[0]) ?? null),
     acp_server: null,
     launched_agent_profile: null,
   };

@@ -7,7 +7,15 @@ import type { Prisma, PrismaClient } from './generated/client.js';
 /** Models without the users table, and no way around the scope. */
 export type OwnedDb = Pick<
   PrismaClient,
-  'settings' | 'secret' | 'providerToken' | 'conversation' | 'startTask' | 'event' | 'pendingMessage'
+  | 'apiKey'
+  | 'session'
+  | 'settings'
+  | 'secret'
+  | 'providerToken'
+  | 'conversation'
+  | 'startTask'
+  | 'event'
+  | 'pendingMessage'
 >;
 
 type Args = Record<string, unknown>;

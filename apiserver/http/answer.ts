@@ -9,6 +9,7 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
     if (known.status >= 500)
       log.warn({ err: error, method: request.method, route: request.routeOptions.url }, 'request failed');
     if (known.retryAfter !== undefined) reply.header('retry-after', String(known.retryAfter));
+    if (known.status === 401) reply.header('www-authenticate', 'Bearer');
     return reply.status(known.status).header('x-sandlot-error', known.code).send(known.body);
   });
 }

@@ -1,22 +1,23 @@
 /** Who asks. A request is a user's or nobody's; everything of a user hangs on `id`. */
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { PrismaClient } from '../db/generated/client.js';
 import { ownedBy, type OwnedDb } from '../db/owned.js';
+import { ApiError } from '../http/errors.js';
+import { ADMIN, allows, needOf, type Need, type Rights } from './scopes.js';
 
-export interface User {
+export interface User extends Rights {
   /** Owner of rows and of Sandboxes (`spec.owner`). */
   id: string;
   /** What `created_by_user_id` says: null in single-user mode, as clients of that mode expect. */
   shown: string | null;
+  /** The API key or session that spoke for the user; undefined in single-user mode. */
+  credential?: string;
 }
 
-/** Finds the user of a request or throws ApiError. */
-export type Identify = (request: FastifyRequest) => User | Promise<User>;
+/** Finds the user of a request or throws ApiError. May renew a cookie on the reply. */
+export type Identify = (request: FastifyRequest, reply: FastifyReply) => User | Promise<User>;
 
-export const LOCAL_USER: User = { id: 'local', shown: null };
-
-/** Single-user mode: whoever gets past the guard is the one local user. */
-export const identifyLocalUser: Identify = () => LOCAL_USER;
+export const LOCAL_USER: User = { id: 'local', shown: null, via: 'local', roles: [ADMIN], scopes: ['full'] };
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -24,12 +25,16 @@ declare module 'fastify' {
     /** The user's own rows. */
     owned: OwnedDb;
   }
+  interface FastifyContextConfig {
+    /** What this route asks of its caller, where that is not what its method says. */
+    need?: Need;
+  }
 }
 
 const MAX_CLIENTS = 1000;
 
-/** Gives every request of this scope its user and the database as that user sees it. */
-export function requireUser(app: FastifyInstance, prisma: PrismaClient, identify: Identify): void {
+/** Gives every request of this scope its user, who may do what the route needs, and the database as that user sees it. */
+export function requireUser(app: FastifyInstance, prisma: PrismaClient, identify: Identify, need?: Need): void {
   const clients = new Map<string, OwnedDb>();
   const clientOf = (id: string): OwnedDb => {
     const known = clients.get(id);
@@ -41,8 +46,11 @@ export function requireUser(app: FastifyInstance, prisma: PrismaClient, identify
   };
   app.decorateRequest('user', null as unknown as User);
   app.decorateRequest('owned', null as unknown as OwnedDb);
-  app.addHook('onRequest', async (request) => {
-    request.user = await identify(request);
-    request.owned = clientOf(request.user.id);
+  app.addHook('onRequest', async (request, reply) => {
+    const user = await identify(request, reply);
+    request.user = user;
+    request.owned = clientOf(user.id);
+    if (!allows(user, request.routeOptions.config.need ?? need ?? needOf(request.method)))
+      throw new ApiError(user.via === 'key' ? 'key_scope' : 'not_allowed');
   });
 }

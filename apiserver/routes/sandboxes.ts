@@ -9,6 +9,7 @@ import { ApiError } from '../http/errors.js';
 import { sliceByOffset } from '../http/page.js';
 import { limit, pageId, parse, repeated } from '../http/validate.js';
 import type { User } from '../identity/identity.js';
+import { mayHoldKeys } from '../identity/scopes.js';
 import { newSandboxId, specFrom } from '../sandboxes/control.js';
 import { createdAt, exposedUrls, keyOf, shownProgress, statusOf } from '../sandboxes/status.js';
 
@@ -133,8 +134,11 @@ function shown({ config, templates }: Deps, sandbox: Sandbox, user: User): Recor
     created_by_user_id: user.shown,
     sandbox_spec_id: image ?? sandbox.spec.template ?? 'built-in',
     status,
-    session_api_key: status === 'RUNNING' ? (keyOf(sandbox, secret) ?? null) : null,
-    exposed_urls: exposedUrls(sandbox, { gateway: config.gateway, secret, folder: '/workspace/project' }),
+    session_api_key: status === 'RUNNING' && mayHoldKeys(user) ? (keyOf(sandbox, secret) ?? null) : null,
+    // VS Code's address holds its key.
+    exposed_urls: mayHoldKeys(user)
+      ? exposedUrls(sandbox, { gateway: config.gateway, secret, folder: '/workspace/project' })
+      : null,
     created_at: createdAt(sandbox),
   };
 }
