@@ -1,6 +1,16 @@
 // node images/assemble.mjs FOLDER PROGRAM...   Puts what an image needs of the built package into FOLDER: the bundles of the
 // programs, the packages that bundles cannot hold, and data files. 30 MB instead of the 700 that development needs.
-import { cpSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundle, LEFT_OUT } from '../scripts/bundle.mjs';
@@ -28,6 +38,16 @@ for (const path of [...ALWAYS, ...programs.flatMap((program) => DATA[program] ??
   cpSync(join(root, path), join(folder, path), { recursive: true });
 const { name, version, license, type } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 writeFileSync(join(folder, 'package.json'), `${JSON.stringify({ name, version, license, type, private: true })}\n`);
+readableByAll(folder);
+
+/** Images run as another user than they are built by, and the database's template is private to its maker. */
+function readableByAll(place) {
+  for (const entry of readdirSync(place, { recursive: true, withFileTypes: true })) {
+    if (entry.isSymbolicLink()) continue;
+    const path = join(entry.parentPath ?? entry.path, entry.name);
+    chmodSync(path, statSync(path).mode | (entry.isDirectory() ? 0o755 : 0o644));
+  }
+}
 
 function copyPackages() {
   const wanted = LEFT_OUT.filter((one) => [...imported].some((path) => path === one || path.startsWith(`${one}/`)));

@@ -13,15 +13,34 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 {{- end }}
 
 {{- define "sandlot.name" -}}
-{{ printf "%s-%s" (index . 0).Release.Name (index . 1) | trunc 63 | trimSuffix "-" }}
+{{ printf "%s-%s" ((index . 0).Release.Name | trunc 40 | trimSuffix "-") (index . 1) }}
 {{- end }}
 
 {{- define "sandlot.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
+{{- define "sandlot.sandboxImage" -}}
+{{ .Values.sandboxImage.repository }}:{{ .Values.sandboxImage.tag | default .Chart.AppVersion }}
+{{- end }}
+
 {{- define "sandlot.secretName" -}}
 {{ .Values.existingSecret | default (include "sandlot.name" (list . "secret")) }}
+{{- end }}
+
+{{- define "sandlot.singleUser" -}}
+{{ and .Values.apiServer.enabled (eq .Values.identity.mode "single-user") | ternary "true" "" }}
+{{- end }}
+
+{{- /* Host of the UI's page, and of single-user mode where it is forwarded to. */ -}}
+{{- define "sandlot.uiOrigins" -}}
+{{- $origins := .Values.uiOrigins }}
+{{- if include "sandlot.singleUser" . }}
+{{- $origins = concat $origins (list "http://localhost:3000" "http://127.0.0.1:3000") }}
+{{- else if .Values.apiServer.enabled }}
+{{- $origins = append $origins (printf "%s://%s" .Values.protocol .Values.apiServer.host) }}
+{{- end }}
+{{- join "," ($origins | uniq) }}
 {{- end }}
 
 {{- define "sandlot.gatewayEnv" -}}
@@ -34,25 +53,67 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 - { name: SANDLOT_NAMESPACE, value: {{ .Release.Namespace | quote }} }
 - name: SANDLOT_SECRET
   valueFrom: { secretKeyRef: { name: {{ include "sandlot.secretName" . }}, key: secret } }
-- { name: SANDLOT_UI_ORIGINS, value: {{ join "," .Values.uiOrigins | quote }} }
+- { name: SANDLOT_UI_ORIGINS, value: {{ include "sandlot.uiOrigins" . | quote }} }
+- { name: SANDLOT_HEALTH_HOST, value: 0.0.0.0 }
+- { name: SANDLOT_HEALTH_PORT, value: '9090' }
 {{- end }}
 
-{{- /* What every program's pod has: restricted security, one container. Usage: include "sandlot.podSecurity" . */ -}}
+{{- /* What every program's pod has. Usage: include "sandlot.podSpec" (list . "operator") */ -}}
+{{- define "sandlot.podSpec" -}}
+{{- $root := index . 0 -}}
+serviceAccountName: {{ include "sandlot.name" . }}
+securityContext: {{- include "sandlot.podSecurity" $root | nindent 2 }}
+{{- with $root.Values.image.pullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $root.Values.scheduling.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $root.Values.scheduling.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $root.Values.scheduling.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {{- include "sandlot.selector" . | nindent 8 }}
+{{- end }}
+
+{{- /* What every program's container has. Usage: include "sandlot.container" (list . "operator") */ -}}
+{{- define "sandlot.container" -}}
+{{- $root := index . 0 -}}
+image: {{ include "sandlot.image" $root }}
+imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+args: [{{ index . 1 }}]
+securityContext: {{- include "sandlot.containerSecurity" $root | nindent 2 }}
+{{- include "sandlot.probes" $root | nindent 0 }}
+{{- end }}
+
 {{- define "sandlot.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 10001
 runAsGroup: 10001
 fsGroup: 10001
+fsGroupChangePolicy: OnRootMismatch
 seccompProfile: { type: RuntimeDefault }
 {{- end }}
 
 {{- define "sandlot.containerSecurity" -}}
+runAsNonRoot: true
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: { drop: [ALL] }
 {{- end }}
 
 {{- define "sandlot.probes" -}}
+startupProbe:
+  httpGet: { path: /healthz, port: health }
+  periodSeconds: 1
+  failureThreshold: 120
 readinessProbe:
   httpGet: { path: /readyz, port: health }
   periodSeconds: 5
