@@ -23,7 +23,9 @@ export const SLOT_PATTERN = /^s[a-z2-7]{13}$/;
 
 export const podName = (slot: string): string => slot;
 export const secretName = (slot: string): string => `${slot}-keys`;
-export const workspaceClaimName = (slot: string): string => `${slot}-workspace`;
+/** Also what the cluster itself calls the claim of an ephemeral volume `workspace`: pod name, dash, volume name. */
+export const workspaceClaimName = (slot: string): string => `${slot}-${WORKSPACE_VOLUME}`;
+export const WORKSPACE_VOLUME = 'workspace';
 
 /** Label-safe stand-in for a user id, which may hold any character. */
 export function ownerLabel(owner: string): string {

@@ -17,6 +17,8 @@ export interface Cache<T extends KubeObject, Index extends string = string> {
   list(): T[];
   /** Objects whose index function answered `value`; O(matches). */
   by(index: Index, value: string): T[];
+  /** One of the objects that `by` would answer, the longest unchanged first; does not look further than needed. */
+  first(index: Index, value: string, matches?: (object: T) => boolean): T | undefined;
   /** How many objects `by` would answer, without copying. */
   count(index: Index, value: string): number;
   /** The values that an index holds now. */
@@ -75,6 +77,10 @@ export function createCache<T extends KubeObject, Index extends string = never>(
     get: (key) => objects.get(key),
     list: () => [...objects.values()],
     by: (index, value) => [...(bucketOf(index, value)?.values() ?? [])],
+    first(index, value, matches = () => true) {
+      for (const object of bucketOf(index, value)?.values() ?? []) if (matches(object)) return object;
+      return undefined;
+    },
     count: (index, value) => bucketOf(index, value)?.size ?? 0,
     values: (index) => [...(indexes.get(index)?.keys() ?? [])],
     upsert(object) {

@@ -102,6 +102,8 @@ export interface Volume {
   name: string;
   emptyDir?: { medium?: string; sizeLimit?: Quantity };
   persistentVolumeClaim?: { claimName: string; readOnly?: boolean };
+  /** A claim `<pod>-<volume>` that the cluster makes with the pod, and that the pod controls. */
+  ephemeral?: { volumeClaimTemplate: { metadata?: Partial<ObjectMeta>; spec: PersistentVolumeClaim['spec'] } };
   secret?: {
     secretName: string;
     items?: { key: string; path: string; mode?: number }[];

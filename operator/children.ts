@@ -15,7 +15,6 @@ import {
 } from '../kube/kinds.js';
 import type { KubeObject, OwnerReference } from '../kube/types.js';
 import { buildSharedService } from './build/service.js';
-import type { FreshCache } from './fresh.js';
 import { trimPod, type World } from './world.js';
 
 export interface Children {
@@ -27,8 +26,11 @@ export interface Children {
   createPod(pod: Pod, signal: AbortSignal): Promise<Pod>;
   /** `force`: without grace period. Does nothing when this very pod is gone. */
   deletePod(pod: { name: string; namespace: string; uid: string }, force: boolean, signal: AbortSignal): Promise<void>;
-  /** Gives a claim or a Secret of a pool to a sandbox. */
-  adopt(what: 'workspace' | 'secret', child: Adoption, signal: AbortSignal): Promise<void>;
+  /** Gives a warm pod's workspace claim to a sandbox. */
+  adopt(child: Adoption, signal: AbortSignal): Promise<void>;
+  createSecret(secret: Secret, signal: AbortSignal): Promise<void>;
+  /** Adds what the Secret says, keys and owners, to the one that has its name, if there is one. */
+  mergeSecret(secret: Secret, signal: AbortSignal): Promise<void>;
 }
 
 export interface Adoption {
@@ -92,18 +94,27 @@ export function createChildren(client: KubeClient, world: World): Children {
         world.pods.noteGone({ metadata: { name, namespace, uid } });
       }
     },
-    async adopt(what, { name, namespace, labels, owners }, signal) {
-      const kind: KindOf<KubeObject> = what === 'workspace' ? PVC : SECRET;
-      const cache = (what === 'workspace' ? world.claims : world.secrets) as FreshCache<KubeObject, never>;
+    async adopt({ name, namespace, labels, owners }, signal) {
       const body = { metadata: { labels, ownerReferences: owners } };
       try {
-        const adopted = await client.patch(kind, { namespace, name }, body, { ...manager, type: 'merge', signal });
-        cache.note(what === 'workspace' ? adopted : { metadata: adopted.metadata });
+        world.claims.note(await client.patch(PVC, { namespace, name }, body, { ...manager, type: 'merge', signal }));
       } catch (error) {
-        const known = cache.get(`${namespace}/${name}`);
+        const known = world.claims.get(`${namespace}/${name}`);
         if (!isNotFound(error) || known === undefined) throw error;
-        cache.noteGone(known);
+        world.claims.noteGone(known);
       }
+    },
+    async createSecret(secret, signal) {
+      const { metadata } = await client.create(SECRET, secret, { ...manager, signal });
+      world.secrets.note({ metadata });
+    },
+    async mergeSecret(secret, signal) {
+      const patch = () => client.patch(SECRET, secret.metadata, secret, { ...manager, type: 'strategic', signal });
+      const { metadata } = await client.create(SECRET, secret, { ...manager, signal }).catch((error: unknown) => {
+        if (!isAlreadyExists(error)) throw error;
+        return patch();
+      });
+      world.secrets.note({ metadata });
     },
   };
 }

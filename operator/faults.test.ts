@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { LABEL } from '../contracts/labels.js';
-import { PVC, SECRET } from '../kube/kinds.js';
-import type { Kind } from '../kube/types.js';
+import { PVC, SECRET, type KindOf, type Pod } from '../kube/kinds.js';
+import type { KubeObject } from '../kube/types.js';
 import { startCluster } from '../test/support/cluster.js';
 import { mortal } from './testing/mortal.js';
 import { startScene, type Scene } from './testing/scene.js';
@@ -84,7 +84,7 @@ await t.test('the operator dies', { timeout: 280_000 }, async (t) => {
     await step(() => consistent(s, first.status?.slot, warm));
   }
 
-  /** One pod for the sandbox, `warm` for the pool, and a Secret and a claim for each, owned by the right one. */
+  /** One pod for the sandbox, `warm` for the pool, a claim for each that goes with the right one, and the keys that they start with. */
   async function consistent(s: Scene, slot: string | undefined, warm: number): Promise<void> {
     await until('a consistent namespace', async () => {
       const pods = (await s.pods()).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
@@ -93,28 +93,43 @@ await t.test('the operator dies', { timeout: 280_000 }, async (t) => {
         .sort();
       const wanted = ['Sandbox one', ...Array.from({ length: warm }, () => 'SandboxPool warm')];
       const names = pods.map(({ metadata }) => metadata.name).sort();
-      const children = async (kind: Kind) =>
-        (await client.list(kind, { namespace: s.namespace, labelSelector: LABEL.slot })).items
-          .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
-          .map(
-            ({ metadata }) =>
-              `${metadata.labels?.[LABEL.slot]} ${metadata.ownerReferences?.map(({ kind: of, name }) => `${of} ${name}`).join()}`,
-          )
-          .sort();
-      const expected = pods
-        .map(
-          ({ metadata }) =>
-            `${metadata.name} ${metadata.ownerReferences?.[0]?.kind} ${metadata.ownerReferences?.[0]?.name}`,
-        )
+      const own = (pod: Pod) => pod.metadata.ownerReferences?.[0]?.kind === 'Sandbox';
+      const live = async <T extends KubeObject>(kind: KindOf<T>) =>
+        (await client.list(kind, { namespace: s.namespace })).items.filter(
+          ({ metadata }) => metadata.deletionTimestamp === undefined,
+        );
+      // A warm pod's claim goes with the pod, a sandbox's with the sandbox.
+      const claims = (await live(PVC))
+        .map(({ metadata }) => `${metadata.name} ${metadata.ownerReferences?.at(-1)?.kind}`)
         .sort();
-      const state = { owners, names, secrets: await children(SECRET), claims: await children(PVC) };
+      const expected = pods.map((pod) => `${pod.metadata.name}-workspace ${own(pod) ? 'Sandbox' : 'Pod'}`).sort();
+      const secrets = await live(SECRET);
+      const named = pods.map(keyOfPod);
+      const state = {
+        owners,
+        names,
+        claims,
+        keyless: named.filter(
+          ({ name, key }) => secrets.find((one) => one.metadata.name === name)?.data?.[key] === undefined,
+        ),
+        unused: secrets.filter(
+          ({ metadata }) =>
+            metadata.labels?.[LABEL.slot] !== undefined && !named.some(({ name }) => name === metadata.name),
+        ),
+      };
       const good =
         JSON.stringify(owners) === JSON.stringify(wanted) &&
         names.includes(slot ?? '') &&
-        JSON.stringify(state.secrets) === JSON.stringify(expected) &&
-        JSON.stringify(state.claims) === JSON.stringify(expected);
+        JSON.stringify(claims) === JSON.stringify(expected) &&
+        state.keyless.length + state.unused.length === 0;
       if (!good) throw new Error(JSON.stringify(state));
       return true;
     });
+  }
+
+  /** The Secret and the key in it that a pod's container starts with. */
+  function keyOfPod({ spec }: Pod): { name: string; key: string } {
+    const variable = spec.containers[0]?.env?.find(({ name }) => name === 'OH_SECRET_KEY');
+    return variable?.valueFrom?.secretKeyRef ?? { name: '', key: '' };
   }
 });

@@ -8,7 +8,7 @@ import type { Clock, KubeObject } from '../kube/types.js';
 
 export interface FreshCache<T extends KubeObject, Index extends string = string> extends Pick<
   Cache<T, Index>,
-  'get' | 'by' | 'count' | 'list'
+  'get' | 'by' | 'first' | 'count' | 'list'
 > {
   /** Takes in what a write answered, unless the watch was faster. */
   note(object: T): void;
@@ -36,6 +36,7 @@ export function createFreshCache<T extends KubeObject, Index extends string = ne
   return {
     get: (key) => cache.get(key),
     by: (index, value) => cache.by(index, value),
+    first: (index, value, matches) => cache.first(index, value, matches),
     count: (index, value) => cache.count(index, value),
     list: () => cache.list(),
     note(object) {

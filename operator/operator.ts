@@ -60,6 +60,8 @@ export const LIMITS: Limits = {
 
 const SANDBOX_WORKERS = 32;
 const POOL_WORKERS = 4;
+/** Changes that come in this time are one visit to a pool: in a burst, a thousand of them. */
+const POOL_PAUSE_MS = 25;
 
 export function startOperator(options: OperatorOptions): Operator {
   const { client, namespace, clock, log, kubeMetrics: metrics } = options;
@@ -72,7 +74,7 @@ export function startOperator(options: OperatorOptions): Operator {
     metrics,
     listeners: {
       sandbox: (key) => term?.sandboxes.add(key),
-      pool: (key) => term?.pools.add(key),
+      pool: (key) => term?.pools.add(key, { afterMs: POOL_PAUSE_MS }),
       freed: (inNamespace, owner) => term?.places.freed(inNamespace, owner),
     },
   });
@@ -101,7 +103,7 @@ export function startOperator(options: OperatorOptions): Operator {
       places,
       ending: signal,
       wake: (key) => term?.sandboxes.add(key),
-      refill: (pool) => term?.pools.add(pool),
+      refill: (pool) => term?.pools.add(pool, { afterMs: POOL_PAUSE_MS }),
     });
     const common = { clock, log, metrics };
     term = {

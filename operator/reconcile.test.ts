@@ -172,12 +172,8 @@ await t.test('the operator on a Kubernetes API', { timeout: 280_000 }, async (t)
     );
     await until('one pod', async () => (await s.pods()).length === 1);
     await until('no orphans', async () => {
-      const secrets = await client.list(SECRET, { namespace: s.namespace, labelSelector: LABEL.slot });
       const claims = await client.list(PVC, { namespace: s.namespace });
-      return (
-        secrets.items.length === 1 &&
-        claims.items.filter(({ metadata }) => metadata.deletionTimestamp === undefined).length === 1
-      );
+      return claims.items.filter(({ metadata }) => metadata.deletionTimestamp === undefined).length === 1;
     });
   });
 
@@ -195,13 +191,43 @@ await t.test('the operator on a Kubernetes API', { timeout: 280_000 }, async (t)
     await s.warmReady(6);
     await until('workspaces are adopted', async () => {
       const { items } = await client.list(PVC, { namespace: s.namespace });
-      return items.filter(({ metadata }) => metadata.ownerReferences?.[0]?.kind === 'Sandbox').length === 6;
+      return items.filter(({ metadata }) => metadata.ownerReferences?.at(-1)?.kind === 'Sandbox').length === 6;
     });
     await s.patch('c0', { runState: 'Paused' });
     await s.when('paused', 'c0', (one) => one.status?.phase === 'Paused');
     await s.patch('c0', { runState: 'Running' });
     t.match((await s.ready('c0')).status, { slot: slots[0], keyEpoch: 2 }, 'the slot stays over pause and resume');
   });
+
+  await t.test(
+    'claims: what a sandbox has of its pool outlives the pool, and its workspace outlives the pod',
+    async (t) => {
+      const s = await staged(t);
+      await s.pool(1);
+      await s.warmReady(1);
+      await s.sandbox('one', { template: 'standard' });
+      const { slot = '' } = (await s.ready('one')).status ?? {};
+      const here = { namespace: s.namespace };
+      const owners = async () =>
+        (await client.get(PVC, { ...here, name: `${slot}-workspace` })).metadata.ownerReferences?.map(
+          ({ kind }) => kind,
+        );
+      await until('the adoption', async () => (await owners())?.includes('Sandbox'));
+      const { uid } = (await client.get(PVC, { ...here, name: `${slot}-workspace` })).metadata;
+      const keys = (await client.get(POD, { ...here, name: slot })).metadata.annotations?.[ANNOTATION.initKeys] ?? '';
+      await client.delete(SANDBOX_POOL, { ...here, name: 'warm' });
+      await until('the init keys to be the sandbox’s own', async () => {
+        const { metadata, data } = await client.get(SECRET, { ...here, name: keys });
+        return metadata.ownerReferences?.some(({ kind }) => kind === 'Sandbox') && data?.[slot] !== undefined;
+      });
+      await client.delete(POD, { ...here, name: slot });
+      await s.when('the loss on record', 'one', ({ status }) => status?.restartCount === 1);
+      t.equal((await s.ready('one')).status?.slot, slot);
+      await until('the pod to be forgotten', async () => (await owners())?.join() === 'Sandbox');
+      const kept = await client.get(PVC, { ...here, name: `${slot}-workspace` });
+      t.same([kept.metadata.uid, kept.metadata.deletionTimestamp], [uid, undefined]);
+    },
+  );
 
   await t.test('claims: a pod that cannot be initialised is thrown away; a lost answer is none', async (t) => {
     const s = await staged(t);

@@ -130,8 +130,10 @@ export function whyCold(template: SandboxTemplateSpec, spec: SandboxSpec): strin
     (field) => JSON.stringify(warm[field]) !== JSON.stringify(wanted[field]),
   );
   if (differs !== undefined) return `own ${differs}`;
-  // Retention is decided when the claim changes its owner, so a warm one fits either way.
-  const volume = (workspace: Workspace) => JSON.stringify({ ...workspace, retention: undefined });
+  // A warm claim that goes with its pod cannot be retained; one that could be retained may as well be deleted.
+  const keeps = wanted.workspace.kind === 'Claim' && wanted.workspace.retention === 'Retain';
+  const volume = (workspace: Workspace) =>
+    JSON.stringify({ ...workspace, retention: keeps ? workspace.retention : '' });
   return volume(warm.workspace) === volume(wanted.workspace) ? undefined : 'own workspace';
 }
 

@@ -1,5 +1,5 @@
 /** What the operator knows: one label-scoped watch and cache per kind, and which controller hears of which change. */
-import { LABEL, SANDBOX_APP, STATE_CLAIMED, STATE_WARM } from '../contracts/labels.js';
+import { ANNOTATION, LABEL, SANDBOX_APP, STATE_CLAIMED, STATE_WARM } from '../contracts/labels.js';
 import {
   SANDBOX,
   SANDBOX_POOL,
@@ -25,16 +25,24 @@ import type { Log } from '../kube/log.js';
 import type { KubeMetrics } from '../kube/metrics.js';
 import { startReflector, type Reflector } from '../kube/reflector.js';
 import type { Clock, KubeObject } from '../kube/types.js';
+import { agentTarget } from './agent.js';
 import { createFreshCache, type FreshCache } from './fresh.js';
 import { hasPlace } from './limits/place.js';
 
 export interface World {
-  /** `template` and `slot`: by `namespace/name`. `placed`: those that count against limits, by `namespace …` and `owner …`. */
-  sandboxes: FreshCache<Sandbox, 'template' | 'slot' | 'placed'>;
+  /**
+   * `waiting`: those without slot by the `namespace/name` of their template; `slot`: by `namespace/slot`; `placed`: those that
+   * count against limits, by `namespace …` and `owner …`.
+   */
+  sandboxes: FreshCache<Sandbox, 'waiting' | 'slot' | 'placed'>;
   templates: FreshCache<SandboxTemplate, never>;
   pools: FreshCache<SandboxPool, 'template'>;
-  /** `sandbox`: pods by the uid of their Sandbox; `warm`: unclaimed pods by `namespace/pool`; others by owner label and namespace. */
-  pods: FreshCache<Pod, 'sandbox' | 'warm' | 'owner' | 'claimed'>;
+  /**
+   * `sandbox`: pods by the uid of their Sandbox; `warm`: unclaimed pods by `namespace/pool`; `claimable`: those of them that
+   * are ready, by `claimableKey`; `initKeys`: pods by `namespace/name` of the Secret with their init key; others by owner
+   * label and namespace.
+   */
+  pods: FreshCache<Pod, keyof typeof podIndexes>;
   claims: FreshCache<PersistentVolumeClaim, 'warm'>;
   /** Without their data. */
   secrets: FreshCache<Secret, 'warm'>;
@@ -119,11 +127,22 @@ const warmOf = (object: KubeObject): string | undefined =>
 const sandboxOf = (object: KubeObject): string | undefined =>
   inNamespace(object, ownerOf(object, SANDBOX.kind)?.name ?? object.metadata.labels?.[LABEL.sandbox]);
 
+/** Under what a ready warm pod is found by a claim. */
+export const claimableKey = (pool: string, hash: string): string => `${pool}#${hash}`;
+export const claimableOf = (pod: Pod): string | undefined => {
+  const pool = warmOf(pod);
+  const hash = pod.metadata.annotations?.[ANNOTATION.templateHash];
+  const usable = pool !== undefined && hash !== undefined && isReady(pod) && agentTarget(pod) !== undefined;
+  return usable ? claimableKey(pool, hash) : undefined;
+};
+
 export const podIndexes = {
   sandbox: (pod: Pod) => ownerOf(pod, SANDBOX.kind)?.uid,
   warm: warmOf,
   owner: ({ metadata }: Pod) => metadata.labels?.[LABEL.owner],
   claimed: ({ metadata }: Pod) => (metadata.labels?.[LABEL.state] === STATE_CLAIMED ? metadata.namespace : undefined),
+  claimable: claimableOf,
+  initKeys: (pod: Pod) => inNamespace(pod, pod.metadata.annotations?.[ANNOTATION.initKeys]),
 };
 
 export const placesOf = (sandbox: Sandbox): string[] =>
@@ -142,10 +161,10 @@ function createCaches(clock: Clock, listeners: Listeners) {
     tell(listeners.sandbox, sandboxOf(object));
     tell(listeners.pool, warmOf(object) ?? (old === undefined ? undefined : warmOf(old)));
   };
-  const sandboxes = createFreshCache<Sandbox, 'template' | 'slot' | 'placed'>({
+  const sandboxes = createFreshCache<Sandbox, 'waiting' | 'slot' | 'placed'>({
     clock,
     indexes: {
-      template: (object) => inNamespace(object, object.spec.template),
+      waiting: (object) => (object.status?.slot === undefined ? inNamespace(object, object.spec.template) : undefined),
       slot: (object) => inNamespace(object, object.status?.slot),
       placed: placesOf,
     },
@@ -154,8 +173,7 @@ function createCaches(clock: Clock, listeners: Listeners) {
   const freed = ({ metadata }: Pod): void => listeners.freed(metadata.namespace ?? '', metadata.labels?.[LABEL.owner]);
   /** Sandboxes without slot wait for a template or for a pool. */
   const wakeWaiting = (template: string | undefined): void => {
-    for (const one of template === undefined ? [] : sandboxes.by('template', template))
-      if (one.status?.slot === undefined) listeners.sandbox(keyOf(one));
+    for (const one of template === undefined ? [] : sandboxes.by('waiting', template)) listeners.sandbox(keyOf(one));
   };
   const pools = createFreshCache<SandboxPool, 'template'>({
     clock,
@@ -172,7 +190,7 @@ function createCaches(clock: Clock, listeners: Listeners) {
       wakeWaiting(keyOf(object));
     },
   });
-  const pods = createFreshCache<Pod, 'sandbox' | 'warm' | 'owner' | 'claimed'>({
+  const pods = createFreshCache<Pod, keyof typeof podIndexes>({
     clock,
     indexes: podIndexes,
     changed: (pod, old) => {
@@ -193,7 +211,14 @@ function createCaches(clock: Clock, listeners: Listeners) {
       indexes: { warm: warmOf },
       changed: childChanged,
     }),
-    secrets: createFreshCache<Secret, 'warm'>({ clock, indexes: { warm: warmOf }, changed: () => undefined }),
+    secrets: createFreshCache<Secret, 'warm'>({
+      clock,
+      indexes: { warm: warmOf },
+      // Whoever still runs on it has to have it again.
+      changed: (secret) => {
+        for (const pod of pods.by('initKeys', keyOf(secret))) tell(listeners.sandbox, sandboxOf(pod));
+      },
+    }),
     services: createFreshCache<Service>({ clock, changed: () => undefined }),
   };
 }

@@ -96,6 +96,40 @@ t.test('environment, volumes and init containers come together; a claim outlives
   t.ok(await goes(cluster.node.node.layout.pod(uid ?? '').root), "and so does the pod's");
 });
 
+t.test('an ephemeral volume: a claim that goes with its pod, unless it has another owner', async (t) => {
+  const volumeClaimTemplate = {
+    metadata: { labels: { of: 'pod' } },
+    spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
+  };
+  const { client } = cluster;
+  const metadata = (name: string) => ({ name, namespace: 'default' });
+  const spec: PodSpec = {
+    ...sh('echo here > $WHERE/file', {
+      env: [{ name: 'WHERE', value: '/data' }],
+      volumeMounts: [{ name: 'data', mountPath: '/data' }],
+    }),
+    restartPolicy: 'Never',
+    volumes: [{ name: 'data', ephemeral: { volumeClaimTemplate } }],
+  };
+  const claimOf = (pod: string) => client.get(PVC, metadata(`${pod}-data`)).catch(() => undefined);
+  for (const name of ['lets-go', 'is-kept']) {
+    await createPod(cluster, name, spec);
+    await podUntil(cluster, name, 'over', ({ status }) => status?.phase === 'Succeeded');
+  }
+  const claim = await claimOf('is-kept');
+  const [owner] = claim?.metadata.ownerReferences ?? [];
+  t.match(claim, { metadata: { labels: { of: 'pod' } }, status: { phase: 'Bound' } });
+  t.match(owner, { kind: 'Pod', name: 'is-kept', controller: true });
+  const map = await client.create(CONFIG_MAP, { metadata: metadata('keeper') });
+  const ownerReferences = [owner, { apiVersion: 'v1', kind: 'ConfigMap', name: 'keeper', uid: map.metadata.uid }];
+  await client.patch(PVC, metadata('is-kept-data'), { metadata: { ownerReferences } }, { type: 'merge' });
+  await remove('lets-go');
+  await remove('is-kept');
+  for (let tries = 0; (await claimOf('lets-go')) !== undefined && tries < 500; tries++) await systemClock.sleep(20);
+  t.equal(await claimOf('lets-go'), undefined);
+  t.match((await claimOf('is-kept'))?.metadata.ownerReferences, [{ kind: 'ConfigMap' }]);
+});
+
 t.test('a clean environment', async (t) => {
   process.env['SANDLOT_TEST_LEAK'] = 'leaked';
   t.teardown(() => delete process.env['SANDLOT_TEST_LEAK']);

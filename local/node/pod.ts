@@ -2,6 +2,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { isNotFound } from '../../kube/client.js';
 import { PVC, type Container, type PersistentVolumeClaim, type Pod } from '../../kube/kinds.js';
+import { claimsOf } from './controllers/claims.js';
 import { createContainerRunner, earlier, type ContainerRunner, type PodContext } from './container.js';
 import type { PodFacts } from './fields.js';
 import type { Node } from './node.js';
@@ -42,9 +43,8 @@ export function startPod(node: Node, first: Pod, changed: () => void): PodRuntim
 
   const facts = (): PodFacts => ({ pod, podIP: podIP ?? node.hostIP, hostIP: node.hostIP, nodeName: node.name });
   const readClaims = async (): Promise<Map<string, PersistentVolumeClaim>> => {
-    const names = (pod.spec.volumes ?? []).flatMap((volume) => volume.persistentVolumeClaim?.claimName ?? []);
     const found = await Promise.all(
-      names.map((name) =>
+      claimsOf(pod).map((name) =>
         node.client.get(PVC, { namespace, name }, { signal: stopping.signal }).catch((error: unknown) => {
           if (isNotFound(error)) return undefined;
           throw error;

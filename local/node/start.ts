@@ -10,6 +10,7 @@ import { rfc3339 } from '../../kube/status.js';
 import type { Clock } from '../../kube/types.js';
 import { ownAddresses, sharedAddress } from './addresses.js';
 import { removeOrphans, startClaims } from './controllers/claims.js';
+import { startEphemeral } from './controllers/ephemeral.js';
 import { startEndpoints } from './controllers/endpoints.js';
 import type { ImageMap } from './images.js';
 import { startKubelet, type Kubelet } from './kubelet.js';
@@ -89,6 +90,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const kubelet = startKubelet(node, pods);
   const controllers = [
     startClaims({ ...watching, layout, claims, pods }),
+    startEphemeral({ ...watching, claims, pods }),
     startEndpoints({ ...watching, services, pods, slices }),
   ];
   await Promise.all([pods.synced, claims.synced, services.synced, slices.synced]);

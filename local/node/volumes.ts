@@ -62,6 +62,7 @@ async function makeVolume(volume: AnyVolume, context: VolumeContext): Promise<st
   const { layout, facts } = context;
   if (volume.persistentVolumeClaim !== undefined)
     return await claimFolder(volume.persistentVolumeClaim.claimName, context);
+  if (volume.ephemeral !== undefined) return await ephemeralFolder(volume.name, context);
   if (volume.hostPath !== undefined) return volume.hostPath.path;
   const folder = join(layout.pod(facts.pod.metadata.uid ?? '').volumes, volume.name);
   if (volume.emptyDir !== undefined) {
@@ -71,10 +72,20 @@ async function makeVolume(volume: AnyVolume, context: VolumeContext): Promise<st
   const files = filesOf(volume, context);
   if (files === undefined)
     throw new VolumeError(
-      `volume "${volume.name}": this one-machine cluster has emptyDir, secret, configMap, downwardAPI, projected, hostPath and persistentVolumeClaim volumes only`,
+      `volume "${volume.name}": this one-machine cluster has emptyDir, secret, configMap, downwardAPI, projected, hostPath, persistentVolumeClaim and ephemeral volumes only`,
     );
   await writeFiles(folder, files);
   return folder;
+}
+
+/** As the kubelet: a claim of that name that the pod does not control is somebody else's. */
+async function ephemeralFolder(volume: string, context: VolumeContext): Promise<string> {
+  const { name, uid } = context.facts.pod.metadata;
+  const found = context.claim(`${name}-${volume}`);
+  const owners = found?.metadata.ownerReferences ?? [];
+  if (found !== undefined && !owners.some((owner) => owner.controller === true && owner.uid === uid))
+    throw new VolumeError(`persistentvolumeclaim "${name}-${volume}" was not created for pod "${name}"`);
+  return await claimFolder(`${name}-${volume}`, context);
 }
 
 async function claimFolder(name: string, { claim, layout }: VolumeContext): Promise<string> {

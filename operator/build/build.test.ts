@@ -2,16 +2,17 @@
 import t from 'tap';
 import { agentSecretKey, initKey, sessionKey } from '../../contracts/keys.js';
 import type { SandboxSpec, SandboxTemplateSpec } from '../../contracts/resources.js';
+import type { Secret } from '../../kube/kinds.js';
 import type { Installation } from '../install.js';
 import { crashDelayMs, CRASH_POLICY } from '../backoff.js';
 import { describeMs, durationMs, timestamp } from '../durations.js';
 import { templateHashOf } from '../pool/warm.js';
 import { multiplyQuantity } from '../quantity.js';
 import { builtInTemplate, shapeOf, whyCold } from '../shape.js';
-import { buildWorkspaceClaim } from './claim.js';
+import { adoptedOwners, buildWorkspaceClaim } from './claim.js';
 import { childLabels, labelValue, type Holder } from './meta.js';
 import { buildPod } from './pod.js';
-import { buildSecret } from './secret.js';
+import { buildInitKeys, buildSecret, restoredInitKeys } from './secret.js';
 import { buildSharedService } from './service.js';
 
 const installation: Installation = {
@@ -132,16 +133,17 @@ t.test('the built-in pod, whole', async (t) => {
 });
 
 t.test('a warm pod is dormant, without session keys, and says what it was made from', async (t) => {
-  const pod = buildPod({ holder: pool, slot, epoch: 1, shape: builtIn, installation, templateHash: 'h' });
+  const warm = { templateHash: 'h', initKeys: 'keys' };
+  const pod = buildPod({ holder: pool, slot, epoch: 1, shape: builtIn, installation, warm });
   const env = pod.spec.containers[0]?.env ?? [];
   t.same(env.slice(-2), [
     { name: 'OH_DEFERRED_INIT', value: 'true' },
-    { name: 'OH_SECRET_KEY', valueFrom: { secretKeyRef: { name: `${slot}-keys`, key: 'OH_SECRET_KEY' } } },
+    { name: 'OH_SECRET_KEY', valueFrom: { secretKeyRef: { name: 'keys', key: slot } } },
   ]);
   t.notMatch(JSON.stringify(env), 'SESSION_API_KEY');
   t.match(pod.metadata, {
     labels: { 'sandlot.dev/state': 'warm', 'sandlot.dev/pool': 'warm', 'sandlot.dev/template': 'standard' },
-    annotations: { 'sandlot.dev/template-hash': 'h' },
+    annotations: { 'sandlot.dev/template-hash': 'h', 'sandlot.dev/init-keys': 'keys' },
     ownerReferences: [{ kind: 'SandboxPool', uid: 'p-1' }],
   });
   t.notHas(pod.metadata.labels, { 'sandlot.dev/sandbox': 'one' });
@@ -229,7 +231,8 @@ t.test('which sandboxes a warm pod can serve', async (t) => {
     [{ owner: 'me', runState: 'Running', onDryPool: 'Wait', lifecycle: { idleTimeout: '5m' } }, undefined],
     [{ env: [], command: [] }, undefined],
     [{ resourceFactor: 1 }, undefined],
-    [{ workspace: { kind: 'Claim', retention: 'Retain' } }, undefined],
+    [{ workspace: { kind: 'Claim', retention: 'Delete' } }, undefined],
+    [{ workspace: { kind: 'Claim', retention: 'Retain' } }, 'own workspace'],
     [{ network: { egress: 'Internet' } }, undefined],
     [{ image: 'b' }, 'own image'],
     [{ command: ['x'] }, 'own command'],
@@ -247,6 +250,9 @@ t.test('which sandboxes a warm pod can serve', async (t) => {
   ];
   for (const [spec, why] of rows) t.equal(whyCold(template, spec), why, JSON.stringify(spec));
   t.match(whyCold({ ...template, deferredInit: false }, {}), 'dormant');
+  const retained = { ...template, workspace: { ...template.workspace, retention: 'Retain' as const } };
+  for (const retention of ['Delete', 'Retain'] as const)
+    t.equal(whyCold(retained, { workspace: { kind: 'Claim', retention } }), undefined, 'it need not be retained');
 });
 
 t.test('the template hash follows what shapes pods, and nothing else', async (t) => {
@@ -266,19 +272,26 @@ t.test('the template hash follows what shapes pods, and nothing else', async (t)
   t.equal(hash(base, { secret: 't'.repeat(32) }), hash(base), 'secrets are not in it');
 });
 
-t.test('secrets: keys of an epoch, and of a warm pod only the one that opens its init', async (t) => {
-  const data = (holder: Holder, epoch: number) =>
+t.test('secrets: a sandbox’s keys of an epoch; the init keys of many warm pods by slot', async (t) => {
+  const plain = ({ data }: Secret) =>
     Object.fromEntries(
-      Object.entries(buildSecret({ holder, slot, epoch, secret: installation.secret }).data ?? {}).map(
-        ([key, value]) => [key, Buffer.from(value, 'base64').toString()],
-      ),
+      Object.entries(data ?? {}).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]),
     );
   const { secret } = installation;
-  t.same(data(sandbox, 4), {
+  t.same(plain(buildSecret({ holder: sandbox, slot, epoch: 4, secret })), {
     OH_SECRET_KEY: agentSecretKey(secret, slot),
     OH_SESSION_API_KEYS_0: sessionKey(secret, slot, 4),
   });
-  t.same(data(pool, 1), { OH_SECRET_KEY: initKey(secret, slot) });
+  const keys = buildInitKeys({ pool, name: 'keys', slots: [slot, 'sother'], secret });
+  t.same(plain(keys), { [slot]: initKey(secret, slot), sother: initKey(secret, 'sother') });
+  t.match(keys.metadata, {
+    ownerReferences: [{ kind: 'SandboxPool', uid: 'p-1' }],
+    labels: { 'sandlot.dev/state': 'warm' },
+  });
+  const restored = restoredInitKeys({ holder: sandbox, name: 'keys', slot, secret });
+  t.same(plain(restored), { [slot]: initKey(secret, slot) });
+  t.match(restored.metadata.ownerReferences, [{ kind: 'Sandbox', uid: 'u-1', controller: false }]);
+  t.notHas(restored.metadata.labels, { 'sandlot.dev/state': 'warm' }, 'no pool sweeps it');
 });
 
 t.test('workspace claims: size, class, and who owns them', async (t) => {
@@ -289,6 +302,42 @@ t.test('workspace claims: size, class, and who owns them', async (t) => {
   });
   t.same(buildWorkspaceClaim(sandbox, slot, { ...workspace, retention: 'Retain' }).metadata.ownerReferences, []);
   t.equal(buildWorkspaceClaim(pool, slot, { ...workspace, retention: 'Retain' }).metadata.ownerReferences?.length, 1);
+  const of = (own: typeof workspace | (Omit<typeof workspace, 'retention'> & { retention: 'Retain' })) => ({
+    holder: pool,
+    slot,
+    epoch: 1,
+    shape: { ...builtIn, workspace: own },
+    installation,
+    warm: { templateHash: 'h', initKeys: 'k' },
+  });
+  t.match(buildPod(of(workspace)).spec.volumes, [
+    {
+      name: 'workspace',
+      ephemeral: {
+        volumeClaimTemplate: {
+          metadata: { labels: { 'sandlot.dev/slot': slot } },
+          spec: { storageClassName: 'fast', resources: { requests: { storage: '5Gi' } } },
+        },
+      },
+    },
+  ]);
+  t.same(
+    buildPod(of({ ...workspace, retention: 'Retain' })).spec.volumes,
+    [{ name: 'workspace', persistentVolumeClaim: { claimName: `${slot}-workspace` } }],
+    'what is to outlive everybody is made the plain way',
+  );
+});
+
+t.test('a claimed workspace keeps the pod that mounts it, and outlives it by the sandbox', async (t) => {
+  const workspace = { kind: 'Claim', size: '5Gi', retention: 'Delete' } as const;
+  const plain = buildWorkspaceClaim(pool, slot, workspace);
+  t.match(adoptedOwners(sandbox, workspace, plain), [{ kind: 'Sandbox', controller: true }]);
+  t.same(adoptedOwners(sandbox, { ...workspace, retention: 'Retain' }, plain), []);
+  const pod = { apiVersion: 'v1', kind: 'Pod', name: slot, uid: 'pod-1', controller: true };
+  const ephemeral = { ...plain, metadata: { ...plain.metadata, ownerReferences: [pod] } };
+  const owners = adoptedOwners(sandbox, workspace, ephemeral);
+  t.same(owners[0], pod);
+  t.match(owners[1], { kind: 'Sandbox', uid: 'u-1', controller: false }, 'only one owner may be the controller');
 });
 
 t.test('the shared Service is headless and finds ports by name', async (t) => {

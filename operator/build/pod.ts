@@ -1,8 +1,9 @@
 import { ANNOTATION, LABEL, SHARED_SERVICE } from '../../contracts/labels.js';
-import { podName, secretName, workspaceClaimName } from '../../contracts/names.js';
+import { podName, secretName, workspaceClaimName, WORKSPACE_VOLUME } from '../../contracts/names.js';
 import type { Container, EnvVar, Pod, PodSpec, Probe, Volume } from '../../kube/kinds.js';
 import type { Installation } from '../install.js';
 import type { Shape } from '../shape.js';
+import { isEphemeralClaim, workspaceClaimSpec } from './claim.js';
 import { childLabels, ownerReference, type Holder } from './meta.js';
 import { SECRET_KEY, SESSION_KEY } from './secret.js';
 
@@ -17,8 +18,11 @@ export interface PodOptions {
   installation: Installation;
   /** Pods of this sandbox that were lost since the last resume, before this one. */
   restarts?: number;
-  /** Hash of the template, on warm pods. */
-  templateHash?: string;
+  /** Of warm pods only. */
+  warm?: {
+    /** Of the template. */ templateHash: string;
+    /** Name of the Secret with its init key. */ initKeys: string;
+  };
 }
 
 /** The pod of a sandbox, or a generic warm one when the holder is a pool: the same but dormant, and without session keys. */
@@ -39,12 +43,18 @@ export function buildPod(options: PodOptions): Pod {
         'kubectl.kubernetes.io/default-container': CONTAINER,
         [ANNOTATION.keyEpoch]: String(options.epoch),
         ...(options.restarts === undefined ? {} : { [ANNOTATION.restarts]: String(options.restarts) }),
-        ...(options.templateHash === undefined ? {} : { [ANNOTATION.templateHash]: options.templateHash }),
+        ...warmAnnotations(options),
       },
       ownerReferences: [ownerReference(holder)],
     },
     spec: podSpec(options),
   };
+}
+
+function warmAnnotations({ warm }: PodOptions): Record<string, string> {
+  return warm === undefined
+    ? {}
+    : { [ANNOTATION.templateHash]: warm.templateHash, [ANNOTATION.initKeys]: warm.initKeys };
 }
 
 function podSpec(options: PodOptions): PodSpec {
@@ -71,7 +81,7 @@ function podSpec(options: PodOptions): PodSpec {
     ...(shape.tolerations.length === 0 ? {} : { tolerations: shape.tolerations }),
     ...(shape.imagePullSecrets.length === 0 ? {} : { imagePullSecrets: shape.imagePullSecrets }),
     containers: [container(options)],
-    volumes: [workspaceVolume(slot, shape)],
+    volumes: [workspaceVolume(options)],
   };
 }
 
@@ -88,7 +98,7 @@ function container(options: PodOptions): Container {
     ...(shape.envFrom.length === 0 ? {} : { envFrom: shape.envFrom }),
     ports: shape.ports.map(({ name, port }) => ({ name, containerPort: port, protocol: 'TCP' as const })),
     resources: shape.resources,
-    volumeMounts: [{ name: 'workspace', mountPath: MOUNT }],
+    volumeMounts: [{ name: WORKSPACE_VOLUME, mountPath: MOUNT }],
     // Start-up is probed each second, so that a sandbox is ready as soon as it can be; afterwards it is left in peace.
     startupProbe: probe('/ready', { periodSeconds: 1, failureThreshold: 600 }),
     readinessProbe: probe('/ready', { periodSeconds: 5, failureThreshold: 3 }),
@@ -150,22 +160,26 @@ function reportVariables({ installation }: PodOptions): EnvVar[] {
   ];
 }
 
-function keyVariables({ holder, slot }: PodOptions): EnvVar[] {
-  const from = (name: string, key: string): EnvVar => ({
+function keyVariables({ slot, warm }: PodOptions): EnvVar[] {
+  const from = (name: string, key: string, secret = secretName(slot)): EnvVar => ({
     name,
-    valueFrom: { secretKeyRef: { name: secretName(slot), key } },
+    valueFrom: { secretKeyRef: { name: secret, key } },
   });
-  return holder.kind === 'pool'
-    ? [{ name: 'OH_DEFERRED_INIT', value: 'true' }, from('OH_SECRET_KEY', SECRET_KEY)]
-    : [
+  return warm === undefined
+    ? [
         from('OH_SECRET_KEY', SECRET_KEY),
         from('OH_SESSION_API_KEYS_0', SESSION_KEY),
         from('SESSION_API_KEY', SESSION_KEY),
-      ];
+      ]
+    : // The kubelet hands out this pod's key only, of all that the Secret holds.
+      [{ name: 'OH_DEFERRED_INIT', value: 'true' }, from('OH_SECRET_KEY', slot, warm.initKeys)];
 }
 
-function workspaceVolume(slot: string, shape: Shape): Volume {
-  return shape.workspace.kind === 'Claim'
-    ? { name: 'workspace', persistentVolumeClaim: { claimName: workspaceClaimName(slot) } }
-    : { name: 'workspace', emptyDir: {} };
+function workspaceVolume({ holder, slot, shape: { workspace } }: PodOptions): Volume {
+  const name = WORKSPACE_VOLUME;
+  if (workspace.kind !== 'Claim') return { name, emptyDir: {} };
+  if (!isEphemeralClaim(holder, workspace))
+    return { name, persistentVolumeClaim: { claimName: workspaceClaimName(slot) } };
+  const metadata = { labels: childLabels(holder, slot) };
+  return { name, ephemeral: { volumeClaimTemplate: { metadata, spec: workspaceClaimSpec(workspace) } } };
 }

@@ -14,7 +14,7 @@ import type { Log } from '../../kube/log.js';
 import { agentTarget, type AgentClient } from '../agent.js';
 import { claimedLabels, ownerReference } from '../build/meta.js';
 import type { Children } from '../children.js';
-import { isReady, trimPod, type World } from '../world.js';
+import { claimableKey, claimableOf, isReady, trimPod, type World } from '../world.js';
 
 export interface Claimer {
   /** How many pods of a pool (`namespace/name`) could be claimed now. `hash`: the template's; others are stale. */
@@ -59,11 +59,16 @@ export function createClaimer(options: ClaimerOptions): Claimer {
   const { client, world, children, agents, secret, log, count } = options;
   const reserved = new Set<string>();
 
-  const usable = (pod: Pod, hash: string): boolean =>
-    isReady(pod) &&
-    pod.metadata.annotations?.[ANNOTATION.templateHash] === hash &&
-    agentTarget(pod) !== undefined &&
-    !reserved.has(keyOf(pod));
+  const free = (pod: Pod): boolean => !reserved.has(keyOf(pod));
+  /** Reserved pods are few: at most one for each worker. */
+  const available = (pool: string, hash: string): number => {
+    const key = claimableKey(pool, hash);
+    const held = [...reserved].filter((name) => {
+      const pod = world.pods.get(name);
+      return pod !== undefined && claimableOf(pod) === key;
+    });
+    return world.pods.count('claimable', key) - held.length;
+  };
 
   const initialise = async (pod: Pod, epoch: number, signal: AbortSignal): Promise<'ready' | 'refused'> => {
     const target = agentTarget(pod);
@@ -90,8 +95,8 @@ export function createClaimer(options: ClaimerOptions): Claimer {
         // Mostly the kubelet's status update; the pod itself may still be free.
         pod = await client.get(POD, pod.metadata, { signal: request.signal });
         world.pods.note(trimPod(pod));
-        const free = pod.metadata.labels?.[LABEL.sandbox] === undefined && isReady(pod);
-        if (!free || pod.metadata.uid !== warm.metadata.uid) return undefined;
+        const stillWarm = pod.metadata.labels?.[LABEL.sandbox] === undefined && isReady(pod);
+        if (!stillWarm || pod.metadata.uid !== warm.metadata.uid) return undefined;
       }
     }
     return undefined;
@@ -125,7 +130,7 @@ export function createClaimer(options: ClaimerOptions): Claimer {
   };
 
   return {
-    available: (pool, hash) => world.pods.by('warm', pool).filter((pod) => usable(pod, hash)).length,
+    available,
     reserve(pod) {
       const key = keyOf(pod);
       if (reserved.has(key)) return false;
@@ -137,7 +142,7 @@ export function createClaimer(options: ClaimerOptions): Claimer {
     async claim(request) {
       const { pool, hash, epoch, signal } = request;
       for (let round = 0, discards = 0; round < ROUNDS && discards < DISCARDS; round++) {
-        const warm = oldest(world.pods.by('warm', pool).filter((pod) => usable(pod, hash)));
+        const warm = world.pods.first('claimable', claimableKey(pool, hash), free);
         if (warm === undefined) break;
         reserved.add(keyOf(warm));
         try {
@@ -158,12 +163,4 @@ export function createClaimer(options: ClaimerOptions): Claimer {
       return undefined;
     },
   };
-}
-
-function oldest(pods: Pod[]): Pod | undefined {
-  const born = (pod: Pod): string => `${pod.metadata.creationTimestamp ?? ''} ${pod.metadata.name}`;
-  return pods.reduce<Pod | undefined>(
-    (best, pod) => (best === undefined || born(pod) < born(best) ? pod : best),
-    undefined,
-  );
 }

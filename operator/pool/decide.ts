@@ -6,7 +6,7 @@ import { collapse, done, wait, type Outcome } from '../../kube/outcome.js';
 import { setConditions, type ConditionUpdate } from '../../kube/status.js';
 import { labelValue } from '../build/meta.js';
 import { timeMs } from '../durations.js';
-import { podState } from '../sandbox/podstate.js';
+import { podState, type PodState } from '../sandbox/podstate.js';
 import { filled, untilToken, type Rate } from './bucket.js';
 import type { PoolDecision, PoolSituation } from './situation.js';
 
@@ -21,6 +21,18 @@ const TROUBLE = new Set([
   'NodeLost',
 ]);
 const STATUS_STEP_MS = 1_000;
+/** Init keys that no pod uses may be those of a pod whose create is still on its way, also of an operator before this one. */
+const KEYS_UNUSED_MS = 60_000;
+
+/** Pods in caches are replaced, never changed; a pool of a thousand is looked at with each claim. */
+const states = new WeakMap<Pod, PodState>();
+function stateOf(pod: Pod): PodState {
+  const known = states.get(pod);
+  if (known !== undefined) return known;
+  const state = podState(pod);
+  states.set(pod, state);
+  return state;
+}
 
 export function decidePool(s: PoolSituation): PoolDecision {
   const usable = whyUseless(s) === undefined && s.pool.metadata.deletionTimestamp === undefined;
@@ -37,7 +49,7 @@ export function decidePool(s: PoolSituation): PoolDecision {
     sweep: sweepable(s),
     status,
     reports: report,
-    ending: collapse(ending, nextDeadline(s, live)),
+    ending: [ending, nextDeadline(s, live), nextSweep(s)].reduce(collapse),
   };
 }
 
@@ -64,18 +76,21 @@ export const rateOf = ({ spec }: SandboxPool): Rate => ({
 /** Stale, failed and hanging pods at once; of the rest the surplus, the least ready and youngest first. */
 function toRemove(s: PoolSituation, wanted: number): PoolDecision['remove'] {
   const present = s.warm.filter((pod) => !isGoing(pod));
-  const stale = present.filter((pod) => pod.metadata.annotations?.[ANNOTATION.templateHash] !== s.hash);
-  const failed = present.filter((pod) => !stale.includes(pod) && hasFailed(s, pod));
-  const good = present.filter((pod) => !stale.includes(pod) && !failed.includes(pod)).sort(byWorth);
+  const isStale = (pod: Pod) => pod.metadata.annotations?.[ANNOTATION.templateHash] !== s.hash;
+  const stale = present.filter(isStale);
+  const fresh = present.filter((pod) => !isStale(pod));
+  const failed = fresh.filter((pod) => hasFailed(s, pod));
+  const good = failed.length === 0 ? fresh : fresh.filter((pod) => !failed.includes(pod));
+  const surplus = good.length > wanted ? good.sort(byWorth).slice(0, good.length - wanted) : [];
   return [
     ...stale.map((pod) => ({ pod, failed: false })),
     ...failed.map((pod) => ({ pod, failed: true })),
-    ...good.slice(0, Math.max(0, good.length - wanted)).map((pod) => ({ pod, failed: false })),
+    ...surplus.map((pod) => ({ pod, failed: false })),
   ];
 }
 
 function hasFailed(s: PoolSituation, pod: Pod): boolean {
-  const { kind, restarts } = podState(pod);
+  const { kind, restarts } = stateOf(pod);
   if (kind === 'ended') return true;
   if (kind === 'ready') return false;
   return restarts > s.crashBudget || s.now - (timeMs(pod.metadata.creationTimestamp) ?? s.now) > s.startDeadlineMs;
@@ -83,7 +98,7 @@ function hasFailed(s: PoolSituation, pod: Pod): boolean {
 
 /** Ascending: what goes first. */
 function byWorth(a: Pod, b: Pod): number {
-  const ready = (pod: Pod) => Number(podState(pod).kind === 'ready');
+  const ready = (pod: Pod) => Number(stateOf(pod).kind === 'ready');
   const born = (pod: Pod) => timeMs(pod.metadata.creationTimestamp) ?? 0;
   return ready(a) - ready(b) || born(b) - born(a) || (a.metadata.name < b.metadata.name ? -1 : 1);
 }
@@ -110,21 +125,31 @@ function refill(
 /** Looks again when the first pod that is not ready will have taken too long. */
 function nextDeadline(s: PoolSituation, live: Pod[]): Outcome {
   const births = live
-    .filter((pod) => podState(pod).kind !== 'ready')
+    .filter((pod) => stateOf(pod).kind !== 'ready')
     .map((pod) => timeMs(pod.metadata.creationTimestamp) ?? s.now);
   if (births.length === 0) return done;
   return wait(Math.max(1_000, Math.min(...births) + s.startDeadlineMs + 1_000 - s.now), 'start deadline');
 }
 
-/** Creates in flight may have a Secret and no pod yet. */
+/** Creates in flight may have a workspace claim, or only their init key, and no pod yet. */
 function sweepable(s: PoolSituation): PoolSituation['orphans'] {
-  return s.memory.pending.size > 0 ? [] : s.orphans;
+  if (s.memory.pending.size > 0) return [];
+  return s.orphans.filter((orphan) => sweepAt(orphan) <= s.now);
+}
+
+function sweepAt({ kind, object }: PoolSituation['orphans'][number]): number {
+  return kind === 'workspace' ? 0 : (timeMs(object.metadata.creationTimestamp) ?? 0) + KEYS_UNUSED_MS;
+}
+
+function nextSweep(s: PoolSituation): Outcome {
+  const due = s.orphans.map(sweepAt).filter((at) => at > s.now);
+  return due.length === 0 ? done : wait(Math.min(...due) - s.now, 'unused init keys');
 }
 
 function statusOf(s: PoolSituation, { wanted, live }: { wanted: number; live: Pod[] }): SandboxPoolStatus {
-  const states = live.map(podState);
-  const ready = states.filter(({ kind }) => kind === 'ready').length;
-  const trouble = states.find(({ ready: { reason } }) => TROUBLE.has(reason))?.ready ?? s.memory.trouble;
+  const seen = live.map(stateOf);
+  const ready = seen.filter(({ kind }) => kind === 'ready').length;
+  const trouble = seen.find(({ ready: { reason } }) => TROUBLE.has(reason))?.ready ?? s.memory.trouble;
   const observedGeneration = s.pool.metadata.generation ?? 0;
   const conditions = conditionsOf({ s, wanted, ready, trouble }).map((update) => ({ ...update, observedGeneration }));
   return {

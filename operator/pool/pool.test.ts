@@ -8,6 +8,7 @@ import { createFakeClock } from '../../kube/testing/clock.js';
 import { createClaimer, type ClaimerOptions } from '../claim/claim.js';
 import { timestamp } from '../durations.js';
 import { createFreshCache } from '../fresh.js';
+import { podIndexes } from '../world.js';
 import { container, NOW, podOf, READY, sandboxOf } from '../testing/situations.js';
 import { filled, untilToken } from './bucket.js';
 import { decidePool, statusDelayMs } from './decide.js';
@@ -93,10 +94,17 @@ t.test('how many to create and to delete', async (t) => {
 });
 
 t.test('orphans are swept, but not while a create is under way', async (t) => {
-  const orphans = [{ kind: 'secret' as const, object: { metadata: { name: 'x-keys' } } }];
+  const orphans = [{ kind: 'workspace' as const, object: { metadata: { name: 'x-workspace' } } }];
   t.equal(decidePool(situation({}, [], { orphans })).sweep.length, 1);
   const memory = memoryOf({ pending: new Map([['x', NOW + 1]]) });
   t.equal(decidePool(situation({}, [], { orphans, memory })).sweep.length, 0);
+  const keys = (age: number) => [
+    { kind: 'initKeys' as const, object: { metadata: { name: 'k', creationTimestamp: timestamp(NOW - age * 1_000) } } },
+  ];
+  t.equal(decidePool(situation({}, many(3, 'ready'), { orphans: keys(61) })).sweep.length, 1);
+  const young = decidePool(situation({}, many(3, 'ready'), { orphans: keys(20) }));
+  t.equal(young.sweep.length, 0, 'the pod may be on its way');
+  t.match(young.ending, { type: 'wait', ms: 40_000 });
 });
 
 t.test('status and conditions', async (t) => {
@@ -205,16 +213,11 @@ function claimerOf(
   initialise: () => 'ready' | 'refused' = () => 'ready',
 ) {
   const clock = createFakeClock();
-  const world = createFreshCache<Pod, 'sandbox' | 'warm'>({
-    clock,
-    indexes: {
-      sandbox: () => undefined,
-      warm: ({ metadata }) => (metadata.labels?.['sandlot.dev/sandbox'] === undefined ? 'ns/p' : undefined),
-    },
-    changed: () => undefined,
-  });
+  const world = createFreshCache({ clock, indexes: podIndexes, changed: () => undefined });
   for (const pod of pods) {
     delete pod.metadata.labels?.['sandlot.dev/sandbox'];
+    Object.assign(pod.metadata.labels ?? {}, { 'sandlot.dev/state': 'warm' });
+    pod.metadata.ownerReferences = [{ apiVersion: 'sandlot.dev/v1alpha1', kind: 'SandboxPool', name: 'p', uid: 'u' }];
     world.handler.upsert(pod);
   }
   const counts: string[] = [];
@@ -236,7 +239,7 @@ const serverPatch = (pods: Pod[]): KubeClient['patch'] =>
   (async (_kind: unknown, ref: { name: string }, body: { metadata: object }) => {
     await new Promise((resolve) => setImmediate(resolve));
     const pod = pods.find(({ metadata }) => metadata.name === ref.name) as Pod;
-    const labels = { ...pod.metadata.labels, 'sandlot.dev/sandbox': 'one' };
+    const labels = { ...pod.metadata.labels, 'sandlot.dev/sandbox': 'one', 'sandlot.dev/state': 'claimed' };
     return { ...pod, metadata: { ...pod.metadata, ...body.metadata, resourceVersion: '99', labels } };
   }) as never;
 const request = (signal = new AbortController().signal) => ({

@@ -1,7 +1,5 @@
 /** One SandboxPool: observe → decide → act. */
-import { setMaxListeners } from 'node:events';
 import { LABEL, MANAGER } from '../../contracts/labels.js';
-import { newSlot } from '../../contracts/names.js';
 import {
   SANDBOX_POOL,
   type SandboxPool,
@@ -11,23 +9,20 @@ import {
 import { keyOf } from '../../kube/cache.js';
 import type { KubeClient } from '../../kube/client.js';
 import type { Reconcile } from '../../kube/controller.js';
-import { isConflict, isNotFound, isUnanswered } from '../../kube/errors.js';
+import { isConflict, isNotFound } from '../../kube/errors.js';
 import type { EventRecorder } from '../../kube/events.js';
 import { PVC, SECRET, type KindOf, type Pod } from '../../kube/kinds.js';
-import { collapse, done, retry, wait, type Outcome } from '../../kube/outcome.js';
+import { collapse, done, wait, type Outcome } from '../../kube/outcome.js';
 import { createStatusWriter } from '../../kube/status.js';
 import type { Clock, KubeObject } from '../../kube/types.js';
-import { crashDelayMs, type CrashPolicy } from '../backoff.js';
-import type { Holder } from '../build/meta.js';
+import type { CrashPolicy } from '../backoff.js';
 import type { Children } from '../children.js';
 import type { Claimer } from '../claim/claim.js';
 import type { Installation } from '../install.js';
-import { refusalOf } from '../sandbox/refusal.js';
 import { isReady, type World } from '../world.js';
-import { filled } from './bucket.js';
-import { decidePool, rateOf, statusDelayMs } from './decide.js';
+import { decidePool, statusDelayMs } from './decide.js';
+import { createRefill } from './refill.js';
 import type { PoolDecision, PoolMemory, PoolSituation } from './situation.js';
-import { buildWarm } from './warm.js';
 
 export interface PoolReconcilerOptions {
   client: Pick<KubeClient, 'get' | 'patch' | 'delete'>;
@@ -42,12 +37,9 @@ export interface PoolReconcilerOptions {
   hashOf(template: SandboxTemplateSpec): string;
 }
 
-/** Creates that run at once; more only queue up in the API server, before the claims. */
-const PARALLEL = 8;
-const PENDING_MS = 60_000;
-
 export function createPoolReconciler(options: PoolReconcilerOptions): Reconcile {
   const { client, world, children, claimer, clock, events } = options;
+  const refill = createRefill(options);
   const memories = new Map<string, PoolMemory>();
   const writer = createStatusWriter<SandboxPool, SandboxPoolStatus>({
     client,
@@ -74,10 +66,18 @@ export function createPoolReconciler(options: PoolReconcilerOptions): Reconcile 
       const slot = `${namespace}/${object.metadata.labels?.[LABEL.slot] ?? ''}`;
       return world.pods.get(slot) === undefined && world.sandboxes.by('slot', slot).length === 0;
     };
+    const unused = (keys: KubeObject) =>
+      keys.metadata.name !== memory.initKeys?.name && world.pods.count('initKeys', keyOf(keys)) === 0;
     const orphans = [
-      ...world.secrets.by('warm', key).map((object) => ({ kind: 'secret' as const, object })),
-      ...world.claims.by('warm', key).map((object) => ({ kind: 'workspace' as const, object })),
-    ].filter(({ object }) => mine(object) && podless(object) && object.metadata.deletionTimestamp === undefined);
+      ...world.secrets
+        .by('warm', key)
+        .filter(unused)
+        .map((object) => ({ kind: 'initKeys' as const, object })),
+      ...world.claims
+        .by('warm', key)
+        .filter(podless)
+        .map((object) => ({ kind: 'workspace' as const, object })),
+    ].filter(({ object }) => mine(object) && object.metadata.deletionTimestamp === undefined);
     return {
       pool,
       now,
@@ -103,75 +103,8 @@ export function createPoolReconciler(options: PoolReconcilerOptions): Reconcile 
     }
   };
 
-  const createOne = async (s: PoolSituation, template: SandboxTemplateSpec, signal: AbortSignal): Promise<void> => {
-    const { name, namespace = '', uid = '' } = s.pool.metadata;
-    const holder: Holder = { kind: 'pool', name, namespace, uid, template: s.pool.spec.template };
-    const slot = newSlot();
-    const { secret, claim, pod } = buildWarm({
-      holder,
-      slot,
-      template,
-      installation: options.installation,
-      templateHash: s.hash,
-    });
-    s.memory.pending.set(slot, clock.now() + PENDING_MS);
-    try {
-      await Promise.all([
-        children.applySecret(secret, signal),
-        claim === undefined ? undefined : children.createClaim(claim, signal),
-      ]);
-      await children.createPod(pod, signal);
-      s.memory.pending.delete(slot);
-    } catch (error) {
-      // Without an answer the pod may exist; it then counts until the watch tells or the time is over.
-      if (!isUnanswered(error)) s.memory.pending.delete(slot);
-      throw error;
-    }
-  };
-
-  /** Rejects with the first error that trying again may heal. */
-  const createMany = async (s: PoolSituation, count: number, signal: AbortSignal): Promise<void> => {
-    const { memory, template } = s;
-    if (count === 0 || template === undefined) return;
-    await children.ensureService(s.pool.metadata.namespace ?? '', signal);
-    const bucket = filled(memory.bucket, rateOf(s.pool), clock.now());
-    memory.bucket = { ...bucket, tokens: bucket.tokens - count };
-    // Each call listens for the abort.
-    setMaxListeners(4 * PARALLEL, signal);
-    let left = count;
-    let failure: { error: unknown } | undefined;
-    const worker = async (): Promise<void> => {
-      while (left > 0 && failure === undefined && !signal.aborted) {
-        left -= 1;
-        await createOne(s, template, signal).catch((error: unknown) => (failure ??= { error }));
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(PARALLEL, count) }, worker));
-    if (failure !== undefined) throw failure.error;
-  };
-
-  /** Refusals pause the pool instead of being tried at the pace of errors. */
-  const refill = async (s: PoolSituation, count: number, signal: AbortSignal): Promise<Outcome> => {
-    const { memory } = s;
-    try {
-      await createMany(s, count, signal);
-      return done;
-    } catch (error) {
-      const refusal = refusalOf('pod', error);
-      if (refusal === undefined) return retry(error);
-      memory.failures += 1;
-      memory.trouble = { reason: refusal.reason, message: refusal.message };
-      return wait(holdBack(memory), refusal.reason);
-    }
-  };
-  const holdBack = (memory: PoolMemory): number => {
-    const ms = Math.max(1_000, crashDelayMs(options.crash, memory.failures));
-    memory.pausedUntil = clock.now() + ms;
-    return ms;
-  };
-
   const sweep = async ({ kind, object }: PoolSituation['orphans'][number], signal: AbortSignal): Promise<void> => {
-    const of: KindOf<KubeObject> = kind === 'secret' ? SECRET : PVC;
+    const of: KindOf<KubeObject> = kind === 'initKeys' ? SECRET : PVC;
     const { uid, resourceVersion } = object.metadata;
     const preconditions = {
       ...(uid === undefined ? {} : { uid }),
@@ -183,7 +116,7 @@ export function createPoolReconciler(options: PoolReconcilerOptions): Reconcile 
     } catch (error) {
       if (!isNotFound(error) && !isConflict(error)) throw error;
     }
-    if (kind === 'secret') world.secrets.noteGone(object);
+    if (kind === 'initKeys') world.secrets.noteGone(object);
   };
 
   const saveStatus = async (s: PoolSituation, decision: PoolDecision): Promise<Outcome> => {
@@ -217,9 +150,9 @@ export function createPoolReconciler(options: PoolReconcilerOptions): Reconcile 
     settleTrouble(memory, situation.warm);
     const decision = decidePool(situation);
     for (const one of decision.remove) await remove(one, memory, signal);
-    if (decision.remove.some(({ failed }) => failed)) holdBack(memory);
+    if (decision.remove.some(({ failed }) => failed)) refill.holdBack(memory);
     for (const orphan of decision.sweep) await sweep(orphan, signal);
-    const refilled = await refill(situation, decision.create, signal);
+    const refilled = await refill.create(situation, decision.create, signal);
     // What was created is in the cache already: the status says so at once.
     const after = decidePool(observe(world.pools.get(key) ?? pool, memory));
     return [refilled, await saveStatus(situation, after), after.ending].reduce(collapse);

@@ -8,6 +8,8 @@ import type { Bucket } from './bucket.js';
 
 export interface PoolMemory {
   bucket?: Bucket;
+  /** The Secret that new pods find their init keys in, and its slots that no pod has yet. */
+  initKeys?: { name: string; slots: string[] };
   /** Names of pods whose create was sent and not answered, and until when they count as made, ms since 1970. */
   pending: Map<string, number>;
   /** Warm pods in a row that never became ready. */
@@ -29,8 +31,8 @@ export interface PoolSituation {
   hash: string;
   /** Its unclaimed pods, the ones that are going too. */
   warm: Pod[];
-  /** Secrets and workspace claims of its that have no pod. */
-  orphans: { kind: 'secret' | 'workspace'; object: KubeObject }[];
+  /** Init keys that no pod uses, and workspace claims that have no pod. */
+  orphans: { kind: 'initKeys' | 'workspace'; object: KubeObject }[];
   memory: PoolMemory;
   /** How long a warm pod may take to become ready, ms. */
   startDeadlineMs: number;

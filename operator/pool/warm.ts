@@ -1,17 +1,15 @@
 /** What a warm pod of a template is made of, and the hash that tells whether an existing one is still like it. */
 import type { SandboxTemplateSpec } from '../../contracts/resources.js';
-import type { PersistentVolumeClaim, Pod, Secret } from '../../kube/kinds.js';
+import type { PersistentVolumeClaim, Pod } from '../../kube/kinds.js';
 import { stableHash } from '../../kube/apply.js';
-import { buildWorkspaceClaim } from '../build/claim.js';
+import { buildWorkspaceClaim, isEphemeralClaim } from '../build/claim.js';
 import type { Holder } from '../build/meta.js';
 import { buildPod } from '../build/pod.js';
-import { buildSecret } from '../build/secret.js';
 import type { Installation } from '../install.js';
 import { shapeOf } from '../shape.js';
 
 export interface WarmChildren {
-  secret: Secret;
-  /** Undefined for ephemeral workspaces. */
+  /** Only where the cluster does not make it with the pod. */
   claim: PersistentVolumeClaim | undefined;
   pod: Pod;
 }
@@ -25,19 +23,22 @@ export function buildWarm(options: {
   template: SandboxTemplateSpec;
   installation: Installation;
   templateHash: string;
+  /** Name of the Secret that has its init key. */
+  initKeys: string;
 }): WarmChildren {
-  const { holder, slot, installation, templateHash } = options;
+  const { holder, slot, installation, templateHash, initKeys } = options;
   const shape = shapeOf(options.template);
+  const { workspace } = shape;
+  const plain = workspace.kind === 'Claim' && !isEphemeralClaim(holder, workspace);
   return {
-    secret: buildSecret({ holder, slot, epoch: EPOCH, secret: installation.secret }),
-    claim: shape.workspace.kind === 'Claim' ? buildWorkspaceClaim(holder, slot, shape.workspace) : undefined,
-    pod: buildPod({ holder, slot, epoch: EPOCH, shape, installation, templateHash }),
+    claim: plain ? buildWorkspaceClaim(holder, slot, workspace) : undefined,
+    pod: buildPod({ holder, slot, epoch: EPOCH, shape, installation, warm: { templateHash, initKeys } }),
   };
 }
 
 /** Of everything that the template and the installation put into a warm pod and its workspace; lifecycle rules are not in it. */
 export function templateHashOf(template: SandboxTemplateSpec, installation: Installation): string {
   const holder: Holder = { kind: 'pool', name: '', namespace: '', uid: '', template: '' };
-  const { pod, claim } = buildWarm({ holder, slot: '', template, installation, templateHash: '' });
+  const { pod, claim } = buildWarm({ holder, slot: '', template, installation, templateHash: '', initKeys: '' });
   return stableHash([pod, claim?.spec]);
 }

@@ -1,17 +1,17 @@
 /** Carries out one action. Nothing is decided here. */
 import { LABEL, MANAGER } from '../../contracts/labels.js';
 import { sessionKey } from '../../contracts/keys.js';
-import { secretName, workspaceClaimName } from '../../contracts/names.js';
+import { workspaceClaimName } from '../../contracts/names.js';
 import { SANDBOX, type Sandbox, type SandboxTemplateSpec } from '../../contracts/resources.js';
 import { keyOf } from '../../kube/cache.js';
 import type { KubeClient } from '../../kube/client.js';
 import { isNotFound } from '../../kube/errors.js';
 import type { Clock } from '../../kube/types.js';
 import { agentTarget, type AgentClient } from '../agent.js';
-import { buildWorkspaceClaim, workspaceOwners } from '../build/claim.js';
-import { claimedLabels, ownerReference, type Holder } from '../build/meta.js';
+import { adoptedOwners, buildWorkspaceClaim } from '../build/claim.js';
+import { claimedLabels, type Holder } from '../build/meta.js';
 import { buildPod } from '../build/pod.js';
-import { buildSecret } from '../build/secret.js';
+import { buildSecret, restoredInitKeys } from '../build/secret.js';
 import type { Children } from '../children.js';
 import type { Claimer } from '../claim/claim.js';
 import type { Installation } from '../install.js';
@@ -127,13 +127,13 @@ export function createAct(options: ActOptions): Act {
     return 'ok';
   };
 
-  const adopt = async ({ what, slot }: Of<'adopt'>, s: Situation, signal: AbortSignal): Promise<Progress> => {
+  const adopt = async ({ slot }: Of<'adopt'>, s: Situation, signal: AbortSignal): Promise<Progress> => {
     const holder = holderOf(s.sandbox);
     const { workspace } = shapeOf(s.template ?? { image: '' }, { ...s.sandbox.spec, resourceFactor: 1 });
-    const owners = what === 'workspace' ? workspaceOwners(holder, workspace) : [ownerReference(holder)];
-    const name = what === 'workspace' ? workspaceClaimName(slot) : secretName(slot);
-    const child = { name, namespace: holder.namespace, labels: claimedLabels(holder), owners };
-    await children.adopt(what, child, signal);
+    const owners = adoptedOwners(holder, workspace, s.workspace);
+    const { namespace } = holder;
+    const child = { name: workspaceClaimName(slot), namespace, labels: claimedLabels(holder), owners };
+    await children.adopt(child, signal);
     return 'ok';
   };
 
@@ -187,6 +187,11 @@ export function createAct(options: ActOptions): Act {
         return adopt(action, s, signal);
       case 'farewell':
         return farewell(action, s);
+      case 'restoreInitKeys': {
+        const { name, slot } = action;
+        const keys = restoredInitKeys({ holder: holderOf(s.sandbox), name, slot, secret: installation.secret });
+        return guarded('secret', s, () => children.mergeSecret(keys, signal));
+      }
       case 'askIdle':
         return askIdle(action, s, signal);
       case 'pause':

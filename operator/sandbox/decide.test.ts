@@ -84,7 +84,12 @@ t.test('claimed pods: found again by their labels, ready only with their keys, a
     agent: { init: 'ready' },
     now: NOW + 1_000,
   });
-  t.match(decide(settled).actions, [{ do: 'adopt', what: 'workspace', slot }]);
+  t.match(decide(settled).actions, [{ do: 'adopt', slot }]);
+  t.same(
+    decide({ ...settled, workspace: claim(), lostInitKeys: 'keys' }).actions,
+    [{ do: 'restoreInitKeys', name: 'keys', slot }],
+    'its pool is gone',
+  );
   const bad = decide(situation({ sandbox, pod, agent: { init: 'failed' } }));
   t.equal(at(bad, 'AgentReady'), 'False InitFailed');
   t.match(bad.actions.at(-1), { do: 'deletePod', name: slot });

@@ -1,6 +1,6 @@
 /** Reads the caches; the only code that turns them into a Situation. */
-import { LABEL, STATE_CLAIMED } from '../../contracts/labels.js';
-import { podName, secretName, workspaceClaimName } from '../../contracts/names.js';
+import { ANNOTATION, LABEL, STATE_CLAIMED } from '../../contracts/labels.js';
+import { podName, workspaceClaimName } from '../../contracts/names.js';
 import type { Sandbox } from '../../contracts/resources.js';
 import { keyOf } from '../../kube/cache.js';
 import type { Pod } from '../../kube/kinds.js';
@@ -31,6 +31,7 @@ export function observe(options: ObserveOptions, sandbox: Sandbox, now: number):
   const pod = slot === undefined ? undefined : owned.find(({ metadata }) => metadata.name === podName(slot));
   const known =
     template === undefined ? builtInTemplate(installation) : world.templates.get(`${namespace}/${template}`)?.spec;
+  const initKeys = pod?.metadata.annotations?.[ANNOTATION.initKeys];
   const child = (name: string) => `${namespace}/${name}`;
   return {
     sandbox,
@@ -39,8 +40,10 @@ export function observe(options: ObserveOptions, sandbox: Sandbox, now: number):
     pod,
     strays: owned.filter((one) => one !== pod),
     workspace: slot === undefined ? undefined : world.claims.get(child(workspaceClaimName(slot))),
-    secret: slot === undefined ? undefined : world.secrets.get(child(secretName(slot))),
-    pool: template === undefined ? { kind: 'none' } : options.poolFor({ namespace, name: template }),
+    ...(initKeys === undefined || world.secrets.get(child(initKeys)) !== undefined ? {} : { lostInitKeys: initKeys }),
+    // Only a sandbox without slot may claim.
+    pool:
+      template === undefined || slot !== undefined ? { kind: 'none' } : options.poolFor({ namespace, name: template }),
     agent: memory.agent(key, pod),
     farewell: memory.farewell(key, pod),
     refusal: memory.refusal(key),

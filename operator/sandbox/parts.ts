@@ -88,13 +88,8 @@ export function deletion(s: Situation): Action[] {
 /** What a claim left with its pool. */
 export function adoptions(s: Situation): Action[] {
   const slot = s.sandbox.status?.slot ?? s.pod?.metadata.labels?.[LABEL.slot];
-  if (slot === undefined) return [];
-  const foreign = (child: { metadata: { labels?: Record<string, string> } } | undefined) =>
-    child !== undefined && child.metadata.labels?.[LABEL.sandbox] === undefined;
-  return [
-    ...(foreign(s.workspace) ? [{ do: 'adopt' as const, what: 'workspace' as const, slot }] : []),
-    ...(foreign(s.secret) ? [{ do: 'adopt' as const, what: 'secret' as const, slot }] : []),
-  ];
+  const foreign = s.workspace !== undefined && s.workspace.metadata.labels?.[LABEL.sandbox] === undefined;
+  return slot !== undefined && foreign ? [{ do: 'adopt', slot }] : [];
 }
 
 export function decision(parts: Partial<Decision> & Pick<Decision, 'status'>): Decision {

@@ -40,12 +40,18 @@ export function decidePresent(s: Situation, shape: Shape, pod: Pod): Decision {
   const hopeless = whyHopeless(s, pod, state, facts);
   if (hopeless !== undefined) return fail(s, shape, hopeless.reason, hopeless.message);
   if (s.agent.init === 'failed' && bornWarm(pod)) return replace();
-  const strays = deletion({ ...s, pod: undefined, workspace: undefined, secret: undefined });
+  const strays = [...deletion({ ...s, pod: undefined, workspace: undefined }), ...restoration(s)];
   if (state.kind !== 'ready')
     return decision({ status, reports, actions: [...strays, ...adoptions(s)], ending: untilDeadline(s, pod) });
   if (s.agent.init === 'unknown' && bornWarm(pod))
     return decision({ status, reports, actions: [...strays, { do: 'initialise', pod, epoch }] });
   return serving(s, pod, { status, reports, strays });
+}
+
+/** Without its init key the container could not start again. */
+function restoration({ lostInitKeys: name, pod }: Situation): Action[] {
+  const slot = pod?.metadata.labels?.[LABEL.slot];
+  return name === undefined || slot === undefined ? [] : [{ do: 'restoreInitKeys', name, slot }];
 }
 
 /** A pod with the keys of before a resume: not this sandbox's pod any more, and no loss when it goes. */

@@ -2,7 +2,6 @@
 import type { Sandbox, SandboxStatus, SandboxTemplateSpec } from '../../contracts/resources.js';
 import type { PersistentVolumeClaim, Pod } from '../../kube/kinds.js';
 import type { Outcome } from '../../kube/outcome.js';
-import type { KubeObject } from '../../kube/types.js';
 import type { CrashPolicy } from '../backoff.js';
 import type { Place } from '../limits/places.js';
 
@@ -51,7 +50,8 @@ export interface Situation {
   /** Further pods that belong to this sandbox: leftovers of an interrupted claim. */
   strays: Pod[];
   workspace?: PersistentVolumeClaim | undefined;
-  secret?: KubeObject | undefined;
+  /** Name of the Secret that the pod's container starts with, when it is gone (with the pool that the pod was born in). */
+  lostInitKeys?: string | undefined;
   pool: PoolView;
   agent: AgentFacts;
   /** Whether the agent server of this pod was told that it ends. */
@@ -73,8 +73,9 @@ export type Action =
   /** `force` skips the grace period, for pods whose node does not answer. */
   | { do: 'deletePod'; name: string; uid: string; force?: boolean }
   | { do: 'initialise'; pod: Pod; epoch: number }
-  /** Make a warm pod's claim and Secret this sandbox's own. */
-  | { do: 'adopt'; what: 'workspace' | 'secret'; slot: string }
+  /** Make a warm pod's workspace claim this sandbox's own. */
+  | { do: 'adopt'; slot: string }
+  | { do: 'restoreInitKeys'; name: string; slot: string }
   | { do: 'askIdle'; pod: Pod; epoch: number }
   /** Have the agent server stop what it does, in the background; the sandbox is looked at again when that is over. */
   | { do: 'farewell'; pod: Pod; epoch: number }

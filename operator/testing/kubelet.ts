@@ -1,7 +1,7 @@
-/** Plays scheduler and kubelet for the pods of one namespace: binds them, makes them ready, lets them go. */
-import { POD, type ContainerStatus, type Pod, type PodStatus } from '../../kube/kinds.js';
+/** Plays scheduler and kubelet for the pods of one namespace: binds them, makes their ephemeral claims and them ready, lets them go. */
+import { POD, PVC, type ContainerStatus, type Pod, type PodStatus } from '../../kube/kinds.js';
 import type { Kind, KubeObject } from '../../kube/types.js';
-import { isConflict, isNotFound, type KubeClient } from '../../kube/client.js';
+import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../../kube/client.js';
 
 export interface Kubelet {
   /** Pods that must stay as they are created are left alone from now on. */
@@ -25,6 +25,19 @@ export function startKubelet(client: KubeClient, namespace: string): Kubelet {
   const tolerant = (error: unknown): void => {
     if (!isNotFound(error) && !isConflict(error) && !stopping.signal.aborted) throw error;
   };
+  /** On a real control plane its own controller is mostly faster. */
+  const claims = async ({ metadata: { name, uid = '' }, spec }: Pod): Promise<void> => {
+    for (const volume of spec.volumes ?? []) {
+      if (volume.ephemeral === undefined) continue;
+      const { metadata, spec: wanted } = volume.ephemeral.volumeClaimTemplate;
+      const ownerReferences = [{ apiVersion: 'v1', kind: 'Pod', name, uid, controller: true }];
+      const claim = {
+        metadata: { ...metadata, name: `${name}-${volume.name}`, namespace, ownerReferences },
+        spec: wanted,
+      };
+      await client.create(PVC, claim).catch((error: unknown) => (isAlreadyExists(error) ? undefined : tolerant(error)));
+    }
+  };
   const handle = async (pod: Pod): Promise<void> => {
     const { name, uid = '' } = pod.metadata;
     if (pod.metadata.deletionTimestamp !== undefined) {
@@ -32,6 +45,7 @@ export function startKubelet(client: KubeClient, namespace: string): Kubelet {
     } else if (pod.status?.phase === 'Failed' || held) {
       return;
     } else if (pod.spec.nodeName === undefined) {
+      await claims(pod);
       const metadata = { name, namespace };
       const binding = { apiVersion: 'v1', kind: 'Binding', metadata, target: { kind: 'Node', name: NODE } };
       await client.create<KubeObject>(PODS, binding, { subresource: 'binding' }).catch(tolerant);

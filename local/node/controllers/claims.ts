@@ -90,8 +90,10 @@ export function startClaims({ client, clock, log, layout, claims, pods }: ClaimO
   return controller;
 }
 
-export const claimsOf = ({ spec }: Pod): string[] =>
-  (spec.volumes ?? []).flatMap(({ persistentVolumeClaim }) => persistentVolumeClaim?.claimName ?? []);
+export const claimsOf = ({ metadata, spec }: Pod): string[] =>
+  (spec.volumes ?? []).flatMap(({ name, persistentVolumeClaim, ephemeral }) =>
+    ephemeral === undefined ? (persistentVolumeClaim?.claimName ?? []) : `${metadata.name}-${name}`,
+  );
 
 /** The patches that bind a claim; undefined when it is bound as it asks. Pure. */
 export function bindingOf({ metadata, spec, status }: PersistentVolumeClaim) {
