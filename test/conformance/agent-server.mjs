@@ -31,6 +31,9 @@ const HELP = `usage: node agent-server.mjs [options]
                     {scenario, step, why, expect}; "expect" stands in for the recorded one
   --pending FILE    JSON list of scenarios that do not agree yet: they must fail, all others must agree
   --strict          differences in prose (detail, msg, tool output text) fail too; otherwise they are notes
+  --restart         end and start the server between any two steps at which nothing is open and nothing runs
+                    (needs --spawn; only scenarios without a server of their own)
+  --stream          models stream: "stream": true in every agent that a scenario sends
   --allow-extra     keys that the golden file lacks are notes, not differences
   --timeout SEC     longest wait for an awaited frame or state (default 40)
   --keep            keep the temp folder   --list  list the files   --verbose  print each step`;
@@ -39,7 +42,8 @@ const HELP = `usage: node agent-server.mjs [options]
 const opt = { dir: [], file: [], skip: [] };
 for (let i = 2; i < process.argv.length; i++) {
   const a = process.argv[i].replace(/^--/, '');
-  if (['update', 'strict', 'allow-extra', 'list', 'verbose', 'keep', 'llm-only'].includes(a)) opt[a] = true;
+  if (['update', 'strict', 'allow-extra', 'list', 'verbose', 'keep', 'llm-only', 'restart', 'stream'].includes(a))
+    opt[a] = true;
   else if (['dir', 'file', 'skip'].includes(a)) opt[a].push(process.argv[++i]);
   else if (
     ['base-url', 'key', 'work', 'spawn', 'llm-port', 'llm-url', 'hook-port', 'timeout', 'better', 'pending'].includes(a)
@@ -558,6 +562,15 @@ async function startServer(env, dir, port) {
   }
   return s;
 }
+/** Whether a restart between two steps could be seen: something runs, or is open. */
+async function restarts(s, socks) {
+  if (Object.values(socks).some((k) => !k.close)) return false;
+  const running = await request(s.base, {
+    path: '/api/conversations/count?status=running',
+    headers: { 'X-Session-API-Key': KEY },
+  });
+  return running.status === 200 && running.body === 0;
+}
 async function stopServer(s, signal = 'SIGTERM') {
   if (!s.exit) {
     try {
@@ -673,8 +686,10 @@ async function play(g, shared) {
   hooks.status = 200;
   hooks.only = '';
   for (const turns of Object.values(g.llm || {})) for (const t of turns) if (t.hold) gates.delete(t.hold);
-  const check = (i, step, label, real) => {
+  const check = (i, step, label, said) => {
     out.steps++;
+    // Deltas are counted apart, so that streaming changes nothing else.
+    const real = opt.stream ? JSON.parse(JSON.stringify(said).replaceAll('"stream":true', '"stream":false')) : said;
     if (opt.update) {
       const rec = norm.val(JSON.parse(JSON.stringify(real)));
       for (const [p, v] of Object.entries(step.mask || {})) setPath(rec, p, v);
@@ -693,6 +708,18 @@ async function play(g, shared) {
       const raw = g.steps[i];
       const { expect, mask, ...bare } = raw;
       const s = fill(bare, vars);
+      if (
+        opt.restart &&
+        servers.main === shared.main &&
+        i > 0 &&
+        ['http', 'ws-open'].includes(s.do) &&
+        (await restarts(shared.main, socks))
+      ) {
+        await stopServer(shared.main);
+        shared.main = servers.main = await startServer(shared.env, shared.main.dir, shared.main.port);
+        shared.restarted++;
+      }
+      if (opt.stream && s.body?.agent?.llm) s.body.agent.llm.stream = true;
       const server = servers[s.server || 'main'];
       const base = server?.base;
       const auth = { key: { 'X-Session-API-Key': KEY }, wrong: { 'X-Session-API-Key': 'wrong-key' }, none: {} }[
@@ -758,7 +785,8 @@ async function play(g, shared) {
           } catch {
             j = t;
           }
-          k.frames.push(j);
+          if (opt.stream && j.kind === 'StreamingDeltaEvent') shared.deltas++;
+          else k.frames.push(j);
         });
         w.on('close', (code, reason) => {
           k.close = { code, reason: reason.toString() };
@@ -952,6 +980,9 @@ const shared = {
   llm,
   hookUrl: `http://127.0.0.1:${hookServer.address().port}`,
   base: opt['base-url'] || process.env.BASE_URL || 'http://127.0.0.1:8000',
+  env: { OH_SESSION_API_KEYS_0: KEY, OH_SECRET_KEY: 'conformance-secret' },
+  restarted: 0,
+  deltas: 0,
 };
 if (opt.work) fs.mkdirSync(opt.work, { recursive: true });
 const wanted = goldens.filter((g) => !(g.needs || []).includes('spawn') || opt.spawn);
@@ -963,10 +994,7 @@ let failed = 0,
   crashed = null;
 try {
   if (opt.spawn && !opt['base-url'] && wanted.some((g) => !(g.needs || []).includes('spawn')))
-    shared.main = await startServer(
-      { OH_SESSION_API_KEYS_0: KEY, OH_SECRET_KEY: 'conformance-secret' },
-      path.join(TMP, 'server-shared'),
-    );
+    shared.main = await startServer(shared.env, path.join(TMP, 'server-shared'));
   for (const g of wanted) {
     const t = Date.now();
     const r = await play(g, shared);
@@ -1006,5 +1034,7 @@ else console.log(`kept ${TMP}`);
 console.log(
   `${wanted.length - failed - waiting} passed, ${failed + (crashed ? 1 : 0)} failed, ${skipped} skipped${waiting ? `, ${waiting} pending` : ''}`,
 );
+if (opt.restart) console.log(`the server was restarted ${shared.restarted} times`);
+if (opt.stream) console.log(`${shared.deltas} deltas came by sockets`);
 if (notes) console.log(`${notes} notes (prose or extra keys; --strict makes prose count)`);
-process.exit(failed || crashed || !wanted.length ? 1 : 0);
+process.exit(failed || crashed || !wanted.length || (opt.stream && !shared.deltas) ? 1 : 0);
