@@ -13,7 +13,7 @@ import { createPageRewriter, headOfRewritten, isRewritable } from './html.js';
 import { headForClient, headForPod, type Outgoing } from './heads.js';
 import { advance, type Body } from './http/body.js';
 import { BadMessage, MAX_RESPONSE_HEAD } from './http/message.js';
-import { fieldOf, isNavigation, KEY_PARAMETER, queryOf, withoutParameter } from './http/request.js';
+import { fieldOf, headToKeep, isNavigation, KEY_PARAMETER, queryOf, withoutParameter } from './http/request.js';
 import { parseResponse, type ResponseHead } from './http/response.js';
 import type { LinkUser } from './link.js';
 import type { Upstream } from './pool.js';
@@ -360,5 +360,19 @@ function switchProtocols(exchange: Exchange, head: ResponseHead, rest: Buffer): 
     connection.socket.write(`${text.slice(0, -2)}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`, 'latin1');
   }
   noteTraffic(exchange);
+  letGo(exchange);
   startTunnel(exchange, upstream, rest);
+}
+
+/** From now on only the books ask for the request, and who may still have it. */
+function letGo(exchange: Exchange): void {
+  const { connection, forward } = exchange;
+  const { located, route } = forward;
+  exchange.forward = {
+    ...forward,
+    head: headToKeep(forward.head),
+    located: { ...located, slot: route.slot, target: '', prefix: '' },
+    trustedOrigin: undefined,
+  };
+  connection.forward = exchange.forward;
 }

@@ -1,6 +1,7 @@
 /** Which sandbox and port a request means, by its address alone, and how that was found. Pure. */
 import { conversationHex, SLOT_PATTERN } from '../contracts/names.js';
 import { parseHost, parsePortRef, type PortRef } from '../contracts/urls.js';
+import { ownCopy } from './http/message.js';
 import { KEY_PARAMETER, queryOf, type RequestHead } from './http/request.js';
 import type { Lookup } from './table.js';
 
@@ -37,9 +38,10 @@ function readHost(host: string, domain: string): ReadHost {
   const id = `${host} ${domain}`;
   if (hosts.has(id)) return hosts.get(id);
   const isBelow = host.replace(/:[0-9]+$/, '').endsWith(`.${domain.replace(/:[0-9]+$/, '').toLowerCase()}`);
-  const read = parseHost(host, domain) ?? (isBelow ? 'unknown' : undefined);
+  // Copies: what is remembered must not be a slice of a head.
+  const read = parseHost(ownCopy(host), domain) ?? (isBelow ? 'unknown' : undefined);
   if (hosts.size >= MAX_HOSTS) hosts.clear();
-  hosts.set(id, read);
+  hosts.set(ownCopy(id), read);
   return read;
 }
 

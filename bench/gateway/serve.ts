@@ -18,9 +18,9 @@ const observer = createObserver(new Registry(), createAccessLog(log), {
 });
 const settings = { secret: SECRET, domain: DOMAIN, protocol: 'http', uiOrigins: [UI], trustForwarded: false };
 const gateway = buildGateway(
-  { ...settings, maxRequests: 512, maxTunnels: 256 },
+  { ...settings, maxRequests: 512, maxTunnels: 15_000 },
   { table, observer, pool, isSynced: () => true, waker: { wake: () => undefined } },
 );
-const listening = await listenGateway(gateway, { host: '127.0.0.1', port: 0, maxConnections: 20_000 });
+const listening = await listenGateway(gateway, { host: '127.0.0.1', port: 0, maxConnections: 30_000 });
 process.send?.({ port: listening.port });
 process.once('disconnect', () => process.exit(0));

@@ -1,4 +1,4 @@
-import { BadMessage, contentLength, headText, parseFields, tokens, type Field } from './message.js';
+import { BadMessage, contentLength, headText, ownCopy, parseFields, tokens, type Field } from './message.js';
 
 /** A request head that has passed every check. */
 export interface RequestHead {
@@ -237,3 +237,17 @@ export function isNavigation(head: RequestHead): boolean {
   if (head.fetchMode !== undefined) return head.fetchMode === 'navigate';
   return head.accept !== undefined && head.accept.includes('text/html');
 }
+
+/**
+ * What the log needs of a head whose connection goes on for hours. Its fields, and the text that they are slices of, are let
+ * go: they are most of what an idle WebSocket would hold.
+ */
+export function headToKeep(head: RequestHead): RequestHead {
+  return {
+    ...emptyHead(ownCopy(head.method), '/', head.minor),
+    path: ownCopy(head.path.slice(0, MAX_KEPT_PATH)),
+    host: ownCopy(head.host),
+    websocket: head.websocket,
+  };
+}
+const MAX_KEPT_PATH = 512;
