@@ -2,7 +2,7 @@
  * Calls to the agent server of a sandbox, straight to its pod. What comes back is hostile input: bounded in size and time,
  * checked by a schema where it is used. Errors never say the inner address.
  */
-import { Agent, request, type Dispatcher } from 'undici';
+import { Agent, request, type Dispatcher, type FormData } from 'undici';
 import { keyOf, portOf } from '../sandboxes/status.js';
 import type { Sandbox } from '../../contracts/resources.js';
 
@@ -37,6 +37,8 @@ export interface AgentCall {
   /** Below the base, with its query. */
   path: string;
   body?: unknown;
+  /** Instead of a body. */
+  form?: FormData;
   /** Of the whole call; default 15 s. */
   timeoutMs?: number;
   maxBytes?: number;
@@ -74,6 +76,7 @@ export function createAgentHttp(): AgentHttp {
           ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
         },
         ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+        ...(call.form === undefined ? {} : { body: call.form }),
         signal: bound.signal,
       });
       const bytes = await readBounded(response.body, call.maxBytes ?? MAX_BYTES);

@@ -2,7 +2,8 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { conversationDashed } from '../../contracts/names.js';
-import { AgentError, type AgentAnswer, type AgentEndpoint } from '../agent/http.js';
+import { AgentError, endpointOf, type AgentAnswer, type AgentEndpoint, type AgentHttp } from '../agent/http.js';
+import { hooksOf, skillsOf } from '../conversations/brought.js';
 import { findConversation, runningAgent } from '../conversations/find.js';
 import type { Conversation } from '../db/generated/client.js';
 import type { OwnedDb } from '../db/owned.js';
@@ -43,12 +44,12 @@ export function insideRoutes(app: FastifyInstance, deps: Deps): void {
     const slot = sandbox === undefined || statusOf(sandbox) !== 'RUNNING' ? undefined : slotOf(sandbox);
     if (slot === undefined) return { skills: [] };
     const { name, content } = workHostsSkill(deps.config.gateway, slot);
-    return { skills: [{ name, type: 'repo', content, triggers: [] }] };
+    const brought = await brings(deps, conversation, skillsOf);
+    return { skills: [...brought, { name, type: 'repo', content, triggers: [] }] };
   });
 
   app.get<Path>('/app-conversations/:id/hooks', async ({ params, owned }) => {
-    await findOr404(owned, params.id);
-    return { hooks: [] };
+    return { hooks: await brings(deps, await findOr404(owned, params.id), hooksOf) };
   });
 
   /** The content of a file as a JSON string; empty whatever goes wrong, as recorded: the caller only looks whether there is a plan. */
@@ -68,6 +69,22 @@ async function readFile(deps: Deps, owned: OwnedDb, wanted: { id: string; file: 
     maxBytes: MAX_FILE,
   });
   return answer.status === 200 ? answer.bytes.toString('utf8') : '';
+}
+
+/** What the repository of a running conversation brings; nothing of a sandbox that sleeps, or answers what is none of it. */
+async function brings<T>(
+  deps: Deps,
+  conversation: Conversation,
+  ask: (agents: AgentHttp, agent: AgentEndpoint, dir: string) => Promise<T[]>,
+): Promise<T[]> {
+  const sandbox = deps.directory.get(conversation.sandboxId);
+  const agent =
+    sandbox === undefined || statusOf(sandbox) !== 'RUNNING' ? undefined : endpointOf(sandbox, deps.config.secrets[0]);
+  if (agent === undefined) return [];
+  return await ask(deps.agents, agent, conversation.workingDir).catch((error: unknown) => {
+    deps.log.debug({ err: error, conversation_id: conversation.id }, 'the agent server does not say what there is');
+    return [];
+  });
 }
 
 /** JSON of the agent server, passed on; its troubles become 502, without its address. */

@@ -7,6 +7,7 @@ import type { Deps } from '../deps.js';
 import { ApiError } from '../http/errors.js';
 import { pageOf, readCursor } from '../http/page.js';
 import { batchIds, limit, moment, pageId, parse, repeated, uuid } from '../http/validate.js';
+import { withSuggestedTask } from '../start/first-message.js';
 import { echoOf, startRequest } from '../start/request.js';
 import { FINAL, shownTask } from '../start/tasks.js';
 
@@ -72,7 +73,7 @@ export function startRoutes(app: FastifyInstance, deps: Deps): void {
 
 /** Validates and writes the task; from here on it survives this process. */
 async function createTask(deps: Deps, { body, owned, user }: FastifyRequest): Promise<StartTask> {
-  const wanted = parse(startRequest, body ?? {}, 'body');
+  const wanted = withSuggestedTask(parse(startRequest, body ?? {}, 'body'));
   if ((await owned.startTask.count({ where: { status: { notIn: FINAL as string[] } } })) >= MAX_UNFINISHED)
     throw new ApiError('too_many_starts');
   const id = conversationHex(randomUUID());

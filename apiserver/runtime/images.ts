@@ -4,6 +4,7 @@
  */
 import { Agent, request } from 'undici';
 import { z } from 'zod';
+import { originOf } from '../git/hosts.js';
 
 export interface ImageInfo {
   exists: boolean;
@@ -75,7 +76,7 @@ export function createImages({ prefix }: ImagesOptions): Images {
     }
   };
   const ask = async ({ registry, repository, reference }: ImageRef) => {
-    const url = `${schemeOf(registry)}://${registry}/v2/${repository}/manifests/${reference}`;
+    const url = `${originOf(registry)}/v2/${repository}/manifests/${reference}`;
     const first = await get(url, { accept: MANIFESTS });
     if (first.status !== 401) return first;
     const token = await anonymousToken(registry, first.headers['www-authenticate'], get);
@@ -114,9 +115,6 @@ async function anonymousToken(registry: string, challenge: string | string[] | u
 
 const sameSite = (host: string, registry: string): boolean =>
   host === registry || host.endsWith(`.${registry.split('.').slice(-2).join('.')}`);
-
-const schemeOf = (registry: string): string =>
-  /^(localhost|127\.0\.0\.1)(:[0-9]+)?$/.test(registry) ? 'http' : 'https';
 
 /** Of the layers of one platform; an index does not say. */
 function sizeOf(text: string): number {

@@ -22,6 +22,20 @@ export async function readSecrets(
   );
 }
 
+export async function readProviderTokens(
+  db: OwnedDb,
+  box: Box,
+  ownerId: string,
+): Promise<Record<string, { token: string; host: string | null }>> {
+  const rows = await db.providerToken.findMany({ take: 50, orderBy: { provider: 'asc' } });
+  return Object.fromEntries(
+    rows.map(({ provider, token, host }) => [
+      provider,
+      { token: box.open(token, tokenPlace(ownerId, provider)), host },
+    ]),
+  );
+}
+
 export async function readProviderToken(
   db: OwnedDb,
   box: Box,

@@ -3,7 +3,8 @@ import { conversationDashed } from '../../contracts/names.js';
 import { sandboxUrl, type GatewayAddress } from '../../contracts/urls.js';
 import { llmOf, settingOf, type StoredSettings } from '../settings/model.js';
 import { DEFAULT_MODEL } from '../settings/fields.js';
-import type { StartRequest } from './request.js';
+import { withPluginValues } from './first-message.js';
+import type { PluginSpec, StartRequest } from './request.js';
 
 type Doc = Record<string, unknown>;
 
@@ -15,18 +16,21 @@ export interface PayloadInput {
   settings: StoredSettings;
   /** By name, in the clear. */
   secrets: Record<string, { value: string; description?: string | null }>;
+  /** `hook_config` of the repository, as the agent server read it. */
+  hooks: unknown;
   slot: string;
   gateway: GatewayAddress;
 }
 
 export function conversationPayload(input: PayloadInput): Doc {
   const { request, settings, conversationId } = input;
+  const message = withPluginValues(request.initial_message, request.plugins);
   return {
     conversation_id: conversationDashed(conversationId),
     user_id: input.ownerId,
     agent: agentPayload(input),
     workspace: { kind: 'LocalWorkspace', working_dir: input.workingDir },
-    ...(request.initial_message === null ? {} : { initial_message: request.initial_message }),
+    ...(message === null ? {} : { initial_message: message }),
     confirmation_policy: {
       kind: settingOf(settings.conversation, 'confirmation_mode') === true ? 'AlwaysConfirm' : 'NeverConfirm',
     },
@@ -41,9 +45,17 @@ export function conversationPayload(input: PayloadInput): Doc {
         { kind: 'StaticSecret', value, ...(description == null ? {} : { description }) },
       ]),
     ),
+    ...(request.plugins === null || request.plugins.length === 0 ? {} : { plugins: request.plugins.map(pluginSource) }),
+    ...(input.hooks === null ? {} : { hook_config: input.hooks }),
     tags: {},
   };
 }
+
+const pluginSource = ({ source, ref, repo_path }: PluginSpec): Doc => ({
+  source,
+  ref: ref ?? null,
+  repo_path: repo_path ?? null,
+});
 
 function agentPayload({ request, settings, slot, gateway }: PayloadInput): Doc {
   const agent = settings.agent;

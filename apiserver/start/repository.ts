@@ -1,5 +1,6 @@
 /** The shell commands that prepare a workspace. Pure. */
 import { quote } from '../agent/bash.js';
+import { originOf } from '../git/hosts.js';
 
 /** Where shell commands of the preparation start. They name everything below it relatively: a process pod has its workspace elsewhere. */
 export const WORKSPACE = '/workspace';
@@ -16,8 +17,8 @@ export interface Workspace {
   dir: string;
   /** Full URL, without credentials; null: an empty repository. */
   cloneUrl: string | null;
-  /** The user's token for that host: given to git for this one command, never written to the clone's configuration. */
-  token: string | null;
+  /** Who logs in where the repository is not public, and the file (below WORKSPACE) that holds the password. */
+  login: { user: string; passwordFile: string } | null;
   branch: string | null;
   fullClone: boolean;
   userName: string | null;
@@ -28,20 +29,16 @@ export interface Workspace {
 export function prepareCommand(workspace: Workspace): string {
   const { cloneUrl, branch } = workspace;
   const dir = workspace.dir.slice(WORKSPACE.length + 1);
-  const lines = [`set -e`, `mkdir -p ${quote(dir)}`, `cd ${quote(dir)}`];
+  const lines = [`set -e`, ...readPassword(workspace.login), `mkdir -p ${quote(dir)}`, `cd ${quote(dir)}`];
   if (cloneUrl === null) {
     lines.push(`[ -e .git ] || git init -q`);
   } else {
     const depth = workspace.fullClone ? '' : '--depth 1 ';
     const at = branch === null ? '' : `--branch ${quote(branch)} `;
-    const login =
-      workspace.token === null
-        ? ''
-        : `-c credential.helper=${quote(`!f() { echo username=oauth2; echo password=${workspace.token}; }; f`)} `;
     // Half a clone of an interrupted attempt is thrown away.
     lines.push(
       `export GIT_TERMINAL_PROMPT=0`,
-      `[ -e .git/sandlot-cloned ] || { find . -mindepth 1 -delete; git ${login}clone -q ${depth}${at}${quote(cloneUrl)} .; touch .git/sandlot-cloned; }`,
+      `[ -e .git/sandlot-cloned ] || { find . -mindepth 1 -delete; ${gitAs(workspace.login)} clone -q ${depth}${at}${quote(cloneUrl)} .; touch .git/sandlot-cloned; }`,
     );
   }
   if (workspace.userName !== null) lines.push(`git config user.name ${quote(workspace.userName)}`);
@@ -51,6 +48,32 @@ export function prepareCommand(workspace: Workspace): string {
     `if [ -f .openhands/pre-commit.sh ]; then echo SANDLOT_HAS_HOOK; fi`,
   );
   return lines.join('\n');
+}
+
+type Login = Workspace['login'];
+
+/** The password comes by a file: what a command says is kept in the sandbox's log, and its arguments are seen by others. */
+function readPassword(login: Login): string[] {
+  if (login === null) return [];
+  const file = quote(login.passwordFile);
+  return [`SANDLOT_GIT_PASSWORD=$(cat ${file})`, `rm -f ${file}`];
+}
+
+/** git that logs in for this one command; nothing of it is written to the clone's configuration. */
+function gitAs(login: Login): string {
+  if (login === null) return 'git';
+  const helper = `!f() { [ "$1" = get ] && echo username=${quote(login.user)} && echo "password=$SANDLOT_GIT_PASSWORD"; }; f`;
+  return `SANDLOT_GIT_PASSWORD="$SANDLOT_GIT_PASSWORD" git -c credential.helper= -c credential.helper=${quote(helper)}`;
+}
+
+/** A user's token as git's login. Bitbucket's may be `user:app password`; the others take any name. */
+export function loginOf(provider: string, token: string): { user: string; password: string } {
+  const colon = token.indexOf(':');
+  if (provider.startsWith('bitbucket'))
+    return colon > 0
+      ? { user: token.slice(0, colon), password: token.slice(colon + 1) }
+      : { user: 'x-token-auth', password: token };
+  return { user: 'oauth2', password: token };
 }
 
 /** What the preparation found in the repository. */
@@ -72,5 +95,5 @@ const HOSTS: Record<string, string> = {
 
 /** `https://github.com/owner/name.git`; another host where the user named one for the provider. */
 export function cloneUrlOf(repository: string, provider: string | null, host: string | null): string {
-  return `https://${host ?? HOSTS[provider ?? 'github'] ?? 'github.com'}/${repository}.git`;
+  return `${originOf(host ?? HOSTS[provider ?? 'github'] ?? 'github.com')}/${repository}.git`;
 }

@@ -1,6 +1,7 @@
 /** The body of a start: what clients of the OpenHands app server send, as it is echoed in the start task. */
 import { z } from 'zod';
 import { uuid } from '../http/validate.js';
+import { suggestedTask } from './suggested.js';
 
 const text = z.string().max(100_000);
 const short = z.string().max(1000);
@@ -51,6 +52,15 @@ const repository = short
 /** git's rules for branch names, roughly; never an option. */
 const branch = short.regex(/^(?!-)[^\s~^:?*[\\\x00-\x1f]+$/, 'Input should be the name of a branch');
 
+const scalar = z.union([z.string().max(10_000), z.number(), z.boolean(), z.null()]);
+const plugin = z.object({
+  source: z.string().min(1).max(2000),
+  ref: short.nullish(),
+  repo_path: short.nullish(),
+  parameters: z.record(z.string().max(200), scalar).nullish(),
+});
+export type PluginSpec = z.infer<typeof plugin>;
+
 export const startRequest = z.object({
   sandbox_id: z
     .string()
@@ -66,14 +76,14 @@ export const startRequest = z.object({
   selected_repository: repository.nullable().default(null),
   selected_branch: branch.nullable().default(null),
   git_provider: providerSchema.nullable().default(null),
-  suggested_task: z.record(z.string(), z.unknown()).nullable().default(null),
+  suggested_task: suggestedTask.nullable().default(null),
   title: z.string().max(200).nullable().default(null),
   trigger: z.enum(TRIGGERS).nullable().default(null),
   pr_number: z.array(z.number().int()).max(100).default([]),
   parent_conversation_id: uuid.nullable().default(null),
   agent_type: z.enum(['default', 'plan']).default('default'),
   public: z.boolean().nullable().default(null),
-  plugins: z.array(z.unknown()).max(50).nullable().default(null),
+  plugins: z.array(plugin).max(50).nullable().default(null),
   secrets: z
     .record(
       z

@@ -14,7 +14,10 @@ import {
   workingDirOf,
   WORKSPACE,
 } from './repository.js';
+import { chooseSandbox, MAX_CONVERSATIONS } from './choose.js';
+import { withSuggestedTask } from './first-message.js';
 import { echoOf, startRequest } from './request.js';
+import { promptOf, suggestedTask, TASK_TYPES } from './suggested.js';
 
 const gateway = { form: 'host', protocol: 'http', domain: 'sandbox.localhost:3001' } as const;
 
@@ -31,6 +34,7 @@ t.test('what the agent server is told', async (t) => {
     request,
     settings: emptySettings(),
     secrets: { A: { value: 'b' } },
+    hooks: null,
     slot: 's',
     gateway,
   };
@@ -55,6 +59,13 @@ t.test('what the agent server is told', async (t) => {
     agent: { llm: { model: 'c/d' }, condenser: { kind: 'LLMSummarizingCondenser', llm: { usage_id: 'condenser' } } },
     confirmation_policy: { kind: 'AlwaysConfirm' },
     autotitle: false,
+  });
+  const plugins = [{ source: 'github:a/b', ref: 'v1', parameters: { where: 'here' } }];
+  const extended = startRequest.parse({ initial_message: null, plugins });
+  t.match(conversationPayload({ ...base, request: extended, hooks: { stop: [] } }), {
+    plugins: [{ source: 'github:a/b', ref: 'v1', repo_path: null }],
+    hook_config: { stop: [] },
+    initial_message: { content: [{ text: /b:\n- where: here/ }] },
   });
   for (const wrong of [
     { selected_repository: '../x' },
@@ -83,7 +94,7 @@ t.test('the preparation of a workspace, run by a real shell', async (t) => {
   const plain = {
     dir: `${WORKSPACE}/project/one`,
     cloneUrl: null,
-    token: null,
+    login: null,
     branch: null,
     fullClone: false,
     userName: "O'Neill",
@@ -97,7 +108,6 @@ t.test('the preparation of a workspace, run by a real shell', async (t) => {
     dir: `${WORKSPACE}/project/two/r`,
     cloneUrl: `file://${origin}`,
     branch: 'main',
-    token: 'hush',
   };
   mkdirSync(join(root, 'project/two/r'), { recursive: true });
   writeFileSync(join(root, 'project/two/r/half'), 'of an attempt that died');
@@ -108,7 +118,6 @@ t.test('the preparation of a workspace, run by a real shell', async (t) => {
   writeFileSync(join(cloned, 'work'), 'of the agent');
   run(prepareCommand(clone));
   t.ok(existsSync(join(cloned, 'work')), 'a second time keeps what is there');
-  t.notMatch(readFileSync(join(cloned, '.git/config'), 'utf8'), 'hush', 'the token is not written down');
   run(SETUP_COMMAND, cloned);
   run(SETUP_COMMAND, cloned);
   t.equal(readFileSync(join(root, 'project/two/set-up.log'), 'utf8'), 'once\n');
@@ -119,4 +128,46 @@ t.test('the preparation of a workspace, run by a real shell', async (t) => {
   t.equal(cloneUrlOf('a/b', 'gitlab', null), 'https://gitlab.com/a/b.git');
   t.equal(cloneUrlOf('a/b', null, 'git.example:8443'), 'https://git.example:8443/a/b.git');
   t.equal(run(`printf %s ${quote(`a'b $(x) "`)}`), `a'b $(x) "`);
+});
+
+t.test('a suggested task becomes the first message', async (t) => {
+  const suggested_task = {
+    git_provider: 'gitlab',
+    task_type: 'FAILING_CHECKS',
+    repo: 'a/b',
+    issue_number: 7,
+    title: 'x',
+  };
+  t.match(withSuggestedTask(startRequest.parse({ suggested_task })), {
+    initial_message: { run: true, content: [{ text: /merge request #7 of a\/b.*GITLAB_TOKEN/ }] },
+    trigger: 'suggested_task',
+    selected_repository: 'a/b',
+    git_provider: 'gitlab',
+  });
+  t.match(withSuggestedTask(startRequest.parse({ suggested_task, selected_repository: 'c/d' })), {
+    selected_repository: 'c/d',
+  });
+  const both = startRequest.parse({ suggested_task, initial_message: { content: [] } });
+  t.throws(() => withSuggestedTask(both), /cannot be provided/);
+  const prompts = TASK_TYPES.map((task_type) => promptOf(suggestedTask.parse({ ...suggested_task, task_type })));
+  t.equal(new Set(prompts).size, TASK_TYPES.length);
+});
+
+t.test('which sandbox a conversation joins', async (t) => {
+  const of = (id: string, hour: number, conversations: number) => ({
+    id,
+    createdAt: `2026-05-01T0${hour}:00:00Z`,
+    conversations,
+  });
+  const all = [of('b', 2, 1), of('a', 1, 3), of('c', 3, 2), of('full', 4, MAX_CONVERSATIONS)];
+  for (const [strategy, chosen] of [
+    ['NO_GROUPING', undefined],
+    ['GROUP_BY_NEWEST', 'c'],
+    ['LEAST_RECENTLY_USED', 'a'],
+    ['FEWEST_CONVERSATIONS', 'b'],
+    ['ADD_TO_ANY', 'a'],
+    ['nonsense', undefined],
+  ] as const)
+    t.equal(chooseSandbox(strategy, all), chosen, strategy);
+  t.equal(chooseSandbox('ADD_TO_ANY', [of('full', 1, MAX_CONVERSATIONS)]), undefined);
 });

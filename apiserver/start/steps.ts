@@ -2,57 +2,22 @@
  * The way of a conversation from request to READY, one function a state. Each is safe to repeat: the process may die
  * anywhere and another goes on from the last state that was written.
  */
-import { z } from 'zod';
 import { isReady, type Sandbox } from '../../contracts/resources.js';
-import { runBash, type BashResult } from '../agent/bash.js';
-import { AgentError, endpointOf, type AgentEndpoint, type AgentHttp } from '../agent/http.js';
-import type { Box } from '../db/box.js';
-import type { PrismaClient, StartTask } from '../db/generated/client.js';
-import { ApiError } from '../http/errors.js';
-import type { ApiConfig } from '../config.js';
-import { specFrom, type SandboxControl } from '../sandboxes/control.js';
-import type { SandboxDirectory } from '../sandboxes/directory.js';
-import { failureOf, progressOf, slotOf } from '../sandboxes/status.js';
-import { readProviderToken, readSecrets } from '../settings/secrets.js';
-import { settingsStore } from '../settings/store.js';
-import { emptySettings } from '../settings/model.js';
+import { AgentError, type AgentEndpoint } from '../agent/http.js';
+import type { Conversation, StartTask } from '../db/generated/client.js';
 import { ownedBy } from '../db/owned.js';
+import { ApiError } from '../http/errors.js';
+import { specFrom } from '../sandboxes/control.js';
+import { failureOf, progressOf, slotOf } from '../sandboxes/status.js';
+import { emptySettings } from '../settings/model.js';
+import { settingsStore } from '../settings/store.js';
+import { candidatesOf, chooseSandbox } from './choose.js';
+import { agentOf, dirOf, readySandbox, sandboxOf, StartError, type Step, type StepContext } from './context.js';
 import { conversationPayload, modelOf } from './payload.js';
-import {
-  cloneUrlOf,
-  foundIn,
-  HOOK_COMMAND,
-  prepareCommand,
-  SETUP_COMMAND,
-  WORKSPACE,
-  workingDirOf,
-} from './repository.js';
+import { installHook, prepareRepository, runSetup } from './prepare.js';
 import { startRequest, type StartRequest } from './request.js';
+import { secretsOf } from './secrets.js';
 import { defaultTitle } from './title.js';
-
-export interface StepDeps {
-  prisma: PrismaClient;
-  box: Box;
-  directory: SandboxDirectory;
-  control: SandboxControl;
-  agents: AgentHttp;
-  config: Pick<ApiConfig, 'secrets' | 'gateway' | 'template' | 'startTimeoutMs'>;
-}
-
-export interface StepContext extends StepDeps {
-  task: StartTask;
-  request: StartRequest;
-  signal: AbortSignal;
-  /** Writes a part of the task now, for the next process to find. */
-  save(change: Partial<StartTask>): Promise<void>;
-}
-
-/** What the user did or can do something about; its message is shown to them. */
-export class StartError extends Error {
-  override readonly name = 'StartError';
-}
-
-export type Step = (context: StepContext) => Promise<Partial<StartTask> | void>;
 
 export const STEPS: Record<string, Step> = {
   WORKING: createSandbox,
@@ -64,30 +29,38 @@ export const STEPS: Record<string, Step> = {
   STARTING_CONVERSATION: startConversation,
 };
 
-async function createSandbox({
-  task,
-  request,
-  control,
-  prisma,
-  config,
-  directory,
-  save,
-}: StepContext): Promise<Partial<StartTask>> {
+async function createSandbox(context: StepContext): Promise<Partial<StartTask>> {
+  const { task, request, control, config, directory, save } = context;
   const { ownerId, conversationId } = task;
-  const parent = request.parent_conversation_id;
-  const inherited =
-    parent === null
-      ? null
-      : ((await prisma.conversation.findFirst({ where: { id: parent, ownerId } }))?.sandboxId ?? null);
-  const reused = request.sandbox_id ?? inherited;
-  if (reused !== null) {
+  const parent = await parentOf(context);
+  const reused = request.sandbox_id ?? parent?.sandboxId ?? (await sharedSandbox(context));
+  if (reused !== undefined) {
     if (directory.get(reused)?.spec.owner !== ownerId) throw new StartError(`There is no sandbox ${reused}.`);
-    return { sandboxId: reused };
+    return { sandboxId: reused, ...(parent === undefined ? {} : { notes: { dir: parent.workingDir } }) };
   }
   // Said before it is made: a crash in between must not leave a sandbox that nobody takes away.
   await save({ sandboxId: conversationId, madeSandbox: true });
   await control.create({ id: conversationId, owner: ownerId, conversationId, spec: specFrom(config.template) });
   return { sandboxId: conversationId };
+}
+
+/** The conversation whose sandbox and folder a sub-conversation uses. Throws StartError when it is not there. */
+async function parentOf({ task, request, prisma }: StepContext): Promise<Conversation | undefined> {
+  const id = request.parent_conversation_id;
+  if (id === null) return undefined;
+  const parent = await prisma.conversation.findFirst({ where: { id, ownerId: task.ownerId } });
+  if (parent === null) throw new StartError(`There is no conversation ${id} that could be the parent.`);
+  return parent;
+}
+
+/** A sandbox of other conversations, where the user wants conversations to share. One that this start already made stays. */
+async function sharedSandbox({ task, prisma, box, directory }: StepContext): Promise<string | undefined> {
+  if (task.madeSandbox) return undefined;
+  const db = ownedBy(prisma, task.ownerId);
+  const settings = await settingsStore(db, box, task.ownerId).read();
+  const strategy = String(settings?.scalars.sandbox_grouping_strategy ?? 'NO_GROUPING');
+  if (strategy === 'NO_GROUPING') return undefined;
+  return chooseSandbox(strategy, await candidatesOf(db, { directory, ownerId: task.ownerId }));
 }
 
 async function waitForSandbox(context: StepContext): Promise<void> {
@@ -124,65 +97,17 @@ async function waitForSandbox(context: StepContext): Promise<void> {
   }
 }
 
-async function prepareRepository(context: StepContext): Promise<Partial<StartTask>> {
-  const { task, request, prisma, box } = context;
-  const db = ownedBy(prisma, task.ownerId);
-  const stored = (await settingsStore(db, box, task.ownerId).read()) ?? emptySettings();
-  const repository = request.selected_repository;
-  const provider = request.git_provider ?? 'github';
-  const token = repository === null ? null : await readProviderToken(db, box, { ownerId: task.ownerId, provider });
-  const dir = workingDirOf(task.conversationId, repository);
-  const command = prepareCommand({
-    dir,
-    cloneUrl: repository === null ? null : cloneUrlOf(repository, provider, token?.host ?? null),
-    token: token?.token ?? null,
-    branch: request.selected_branch,
-    fullClone: stored.scalars.git_full_clone === true,
-    userName: textOrNull(stored.scalars.git_user_name),
-    userEmail: textOrNull(stored.scalars.git_user_email),
-  });
-  const result = await bash(context, command, { cwd: WORKSPACE, timeout: repository === null ? 30 : 300 });
-  if (result.exitCode !== 0) {
-    const where =
-      repository === null
-        ? 'prepare the workspace'
-        : `clone ${repository}${request.selected_branch === null ? '' : ` (branch ${request.selected_branch})`}`;
-    throw new StartError(`Could not ${where}: ${lastLines(hide(result.output, token?.token))}`);
-  }
-  return { notes: foundIn(result.output) };
-}
-
-async function runSetup(context: StepContext): Promise<void> {
-  if (!notesOf(context.task).setup) return;
-  const result = await bash(context, SETUP_COMMAND, { cwd: dirOf(context), timeout: 600 });
-  if (result.exitCode !== 0)
-    throw new StartError(
-      `.openhands/setup.sh of the repository failed with exit code ${result.exitCode}: ${lastLines(result.output)}`,
-    );
-}
-
-async function installHook(context: StepContext): Promise<void> {
-  if (!notesOf(context.task).hook) return;
-  const result = await bash(context, HOOK_COMMAND, { cwd: dirOf(context), timeout: 30 });
-  if (result.exitCode !== 0)
-    throw new StartError(`The repository's pre-commit hook could not be installed: ${lastLines(result.output)}`);
-}
-
 async function startConversation(context: StepContext): Promise<void> {
   const { task, request, prisma, box, agents, config } = context;
   const { ownerId, conversationId } = task;
   const db = ownedBy(prisma, ownerId);
   const settings = (await settingsStore(db, box, ownerId).read()) ?? emptySettings();
-  const own =
-    task.secrets === null ? {} : (JSON.parse(box.open(task.secrets, `start/${task.id}`)) as Record<string, string>);
-  const secrets = {
-    ...(await readSecrets(db, box, ownerId)),
-    ...Object.fromEntries(Object.entries(own).map(([name, value]) => [name, { value }])),
-  };
+  const secrets = await secretsOf(db, box, task);
   const sandbox = await readySandbox(context);
-  const workingDir = workingDirOf(conversationId, request.selected_repository);
+  const agent = agentOf(context, sandbox);
+  const workingDir = dirOf(context);
   // The row comes first: the agent's webhooks find it from the first event on.
-  await saveConversation(prisma, task, request, { model: modelOf(settings, request.llm_model), workingDir });
+  await saveConversation(context, { model: modelOf(settings, request.llm_model), workingDir });
   const payload = conversationPayload({
     conversationId,
     workingDir,
@@ -190,10 +115,11 @@ async function startConversation(context: StepContext): Promise<void> {
     request,
     settings,
     secrets,
+    hooks: await hooksOf(context, agent),
     slot: slotOf(sandbox) ?? '',
     gateway: config.gateway,
   });
-  await agents.json(agentOf(context, sandbox), {
+  await agents.json(agent, {
     method: 'POST',
     path: '/api/conversations',
     body: payload,
@@ -202,12 +128,26 @@ async function startConversation(context: StepContext): Promise<void> {
   });
 }
 
-async function saveConversation(
-  prisma: PrismaClient,
-  task: StartTask,
-  request: StartRequest,
-  known: { model: string; workingDir: string },
-): Promise<void> {
+/** The repository's `.openhands/hooks.json`, read in the sandbox. An agent server that does not know hooks has none. */
+async function hooksOf(context: StepContext, agent: AgentEndpoint): Promise<unknown> {
+  const answer = await context.agents
+    .json(agent, {
+      method: 'POST',
+      path: '/api/hooks',
+      body: { project_dir: dirOf(context) },
+      maxBytes: 1024 * 1024,
+      signal: context.signal,
+    })
+    .catch((error: unknown) => {
+      if (error instanceof AgentError && error.status >= 400 && error.status < 500) return {};
+      throw error;
+    });
+  return (answer as { hook_config?: unknown } | null)?.hook_config ?? null;
+}
+
+async function saveConversation(context: StepContext, known: { model: string; workingDir: string }): Promise<void> {
+  const { task, request, prisma } = context;
+  const parent = await parentOf(context);
   await prisma.conversation.createMany({
     skipDuplicates: true,
     data: [
@@ -216,9 +156,9 @@ async function saveConversation(
         ownerId: task.ownerId,
         sandboxId: sandboxOf(task),
         title: request.title ?? defaultTitle(task.conversationId),
-        selectedRepository: request.selected_repository,
-        selectedBranch: request.selected_branch,
-        gitProvider: request.git_provider,
+        selectedRepository: request.selected_repository ?? parent?.selectedRepository ?? null,
+        selectedBranch: request.selected_branch ?? parent?.selectedBranch ?? null,
+        gitProvider: request.git_provider ?? parent?.gitProvider ?? null,
         trigger: request.trigger,
         prNumber: request.pr_number,
         llmModel: known.model,
@@ -231,46 +171,6 @@ async function saveConversation(
     ],
   });
 }
-
-function sandboxOf(task: StartTask): string {
-  if (task.sandboxId === null) throw new StartError('The start lost its sandbox; start again.');
-  return task.sandboxId;
-}
-
-async function readySandbox({ task, directory, signal, config }: StepContext): Promise<Sandbox> {
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(config.startTimeoutMs)]);
-  return await directory.waitFor(
-    sandboxOf(task),
-    (sandbox) => (sandbox !== undefined && isReady(sandbox) ? sandbox : undefined),
-    limit,
-  );
-}
-
-function agentOf({ config }: StepContext, sandbox: Sandbox): AgentEndpoint {
-  const agent = endpointOf(sandbox, config.secrets[0]);
-  if (agent === undefined) throw new AgentError('the sandbox has no address', 0);
-  return agent;
-}
-
-async function bash(
-  context: StepContext,
-  command: string,
-  options: { cwd: string; timeout: number },
-): Promise<BashResult> {
-  const agent = agentOf(context, await readySandbox(context));
-  return await runBash(context.agents, agent, { command, ...options, signal: context.signal });
-}
-
-function dirOf({ task, request }: StepContext): string {
-  return workingDirOf(task.conversationId, request.selected_repository);
-}
-
-const notesSchema = z.object({ setup: z.boolean().default(false), hook: z.boolean().default(false) });
-const notesOf = (task: StartTask) => notesSchema.parse(task.notes);
-const textOrNull = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
-const lastLines = (output: string): string => output.trim().split('\n').slice(-5).join('\n').slice(-1000);
-const hide = (text: string, secret: string | undefined): string =>
-  secret === undefined ? text : text.replaceAll(secret, '**********');
 
 /** What the user is told when a step fails for good. Nothing of it names an address inside the cluster. */
 export function detailOf(error: unknown): string {

@@ -13,7 +13,8 @@ import type { Database } from '../db/open.js';
 import { ApiError } from '../http/errors.js';
 import type { ApiMetrics } from '../metrics.js';
 import { slotOf } from '../sandboxes/status.js';
-import { detailOf, requestOf, StartError, STEPS, type StepDeps } from './steps.js';
+import { StartError, type StepDeps } from './context.js';
+import { detailOf, requestOf, STEPS } from './steps.js';
 import { LEASE_MS, STATUSES, taskStore, type StartStatus } from './tasks.js';
 
 export interface StartWorker {

@@ -4,67 +4,16 @@ import { conversationDashed } from '../../contracts/names.js';
 import { sessionKey } from '../../contracts/keys.js';
 import { SANDBOX } from '../../contracts/resources.js';
 import { KubeError, type KubeClient } from '../../kube/client.js';
-import { newId, openTestDatabase, operatorHand, SECRET, startRig, type Rig } from '../support/api-rig.js';
+import { newId, openTestDatabase, operatorHand, SECRET, startRig } from '../support/api-rig.js';
 import { endSuite, startCluster } from '../support/cluster.js';
-import { startFakeAgent, type FakeAgent } from '../support/fake-agent.js';
+import { startFakeAgent } from '../support/fake-agent.js';
+import { say, startsOf, V1, type Page, type Task } from '../support/starts.js';
 import { until } from '../support/stack.js';
 
-interface Task {
-  id: string;
-  status: string;
-  detail: string | null;
-  app_conversation_id: string | null;
-  sandbox_id: string | null;
-}
-interface Conversation {
-  id: string;
-  title: string;
-  sandbox_status: string;
-  execution_status: string | null;
-  conversation_url: string | null;
-  session_api_key: string | null;
-  metrics: { accumulated_cost: number };
-}
-interface Page<T> {
-  items: T[];
-  next_page_id: string | null;
-}
-
-const V1 = '/api/v1';
-const say = (text: string) => ({ role: 'user', content: [{ type: 'text', text }] });
 const cluster = await startCluster();
 const db = await openTestDatabase();
 const hand = operatorHand(cluster.client, cluster.namespace);
-
-/** Plays the operator for one sandbox as soon as it is there. */
-async function comeUp(name: string): Promise<FakeAgent> {
-  const agent = await startFakeAgent('');
-  await until('the sandbox', () => hand.get(name));
-  agent.key = await hand.ready(name, agent);
-  return agent;
-}
-
-const taskOf = async (rig: Rig, id: string) =>
-  (await rig.call<Task[]>('GET', `${V1}/app-conversations/start-tasks?ids=${id}`)).body[0]!;
-const ended = (rig: Rig, id: string) =>
-  until(`the end of start ${id}`, async () => {
-    const task = await taskOf(rig, id);
-    return ['READY', 'ERROR'].includes(task.status) ? task : undefined;
-  });
-const conversationOf = async (rig: Rig, id: string) =>
-  (await rig.call<(Conversation | null)[]>('GET', `${V1}/app-conversations?ids=${id}`)).body[0];
-const named = (rig: Rig, task: Task) =>
-  until('the sandbox id', async () => (await taskOf(rig, task.id)).sandbox_id ?? undefined);
-
-/** A conversation that runs on a stand-in. */
-async function converse(rig: Rig, body: object = {}): Promise<{ id: string; sandboxId: string; agent: FakeAgent }> {
-  const { body: task } = await rig.call<Task>('POST', `${V1}/app-conversations`, body);
-  const sandboxId = await named(rig, task);
-  const agent = await comeUp(sandboxId);
-  const done = await ended(rig, task.id);
-  if (done.status !== 'READY') throw new Error(`start failed: ${done.detail ?? ''}`);
-  return { id: done.app_conversation_id ?? '', sandboxId, agent };
-}
+const { comeUp, taskOf, ended, conversationOf, named, converse } = startsOf(hand);
 
 function event(id: string, second: number, more: object = {}) {
   return {

@@ -25,6 +25,9 @@ export interface FakeAgent {
   /** The log of each conversation, oldest first. */
   events: Map<string, FakeEvent[]>;
   status: string;
+  /** What it finds in a repository's `.openhands/hooks.json`. */
+  hooks: unknown;
+  skills: unknown[];
   /** What a shell command answers; the default succeeds with no output. */
   bash: (command: string) => { exit_code: number; stdout: string };
   /** Called when a message is in the log, before its sender is told so. */
@@ -49,6 +52,8 @@ export async function startFakeAgent(key: string): Promise<FakeAgent> {
     conversations: new Map(),
     events: new Map(),
     status: 'idle',
+    hooks: null,
+    skills: [],
     bash: () => ({ exit_code: 0, stdout: '' }),
     failNext: (text, status, times = 1) => void failures.push({ text, status, times }),
     close: () =>
@@ -63,7 +68,8 @@ export async function startFakeAgent(key: string): Promise<FakeAgent> {
 async function readBody(request: IncomingMessage): Promise<unknown> {
   let text = '';
   for await (const chunk of request) text += String(chunk);
-  return text === '' ? undefined : JSON.parse(text);
+  if (text === '') return undefined;
+  return request.headers['content-type']?.includes('json') === true ? JSON.parse(text) : text;
 }
 
 function send(response: ServerResponse, status: number, body: unknown): void {
@@ -98,7 +104,8 @@ function answer(agent: FakeAgent, failures: Failures, { request, response, body 
       url.searchParams.getAll('ids').map((id) => infoOf(agent, id)),
     );
   }
-  if (line === 'GET /api/git/changes') return send(response, 200, [{ status: 'ADDED', path: 'a.txt' }]);
+  const fixed = fixedAnswers(agent)[line];
+  if (fixed !== undefined) return send(response, 200, fixed);
   if (line === 'GET /api/file/download') {
     return void response.writeHead(200, { 'content-type': 'application/octet-stream' }).end('content of the file');
   }
@@ -111,6 +118,13 @@ function answer(agent: FakeAgent, failures: Failures, { request, response, body 
   if (within === 'POST /events') return addMessage(agent, response, { id, body });
   send(response, 404, { detail: 'Not Found' });
 }
+
+const fixedAnswers = (agent: FakeAgent): Record<string, unknown> => ({
+  'POST /api/file/upload': { success: true },
+  'POST /api/skills': { skills: agent.skills },
+  'POST /api/hooks': { hook_config: agent.hooks },
+  'GET /api/git/changes': [{ status: 'ADDED', path: 'a.txt' }],
+});
 
 function create(agent: FakeAgent, response: ServerResponse, body: Record<string, unknown>): void {
   const id = String(body.conversation_id);

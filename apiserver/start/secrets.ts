@@ -1,0 +1,28 @@
+/** Everything secret that a conversation's agent is given, in the clear; whoever names it last wins. */
+import type { Box } from '../db/box.js';
+import type { StartTask } from '../db/generated/client.js';
+import type { OwnedDb } from '../db/owned.js';
+import { readProviderTokens, readSecrets } from '../settings/secrets.js';
+
+export type Secrets = Record<string, { value: string; description?: string | null }>;
+
+export async function secretsOf(db: OwnedDb, box: Box, task: StartTask): Promise<Secrets> {
+  const { ownerId } = task;
+  const own =
+    task.secrets === null ? {} : (JSON.parse(box.open(task.secrets, `start/${task.id}`)) as Record<string, string>);
+  return {
+    ...tokensAsSecrets(await readProviderTokens(db, box, ownerId)),
+    ...(await readSecrets(db, box, ownerId)),
+    ...Object.fromEntries(Object.entries(own).map(([name, value]) => [name, { value }])),
+  };
+}
+
+/** `GITHUB_TOKEN` and its like: the agent pushes, and asks the provider's API, as its user. */
+function tokensAsSecrets(tokens: Record<string, { token: string }>): Secrets {
+  return Object.fromEntries(
+    Object.entries(tokens).map(([provider, { token }]) => [
+      `${provider.toUpperCase()}_TOKEN`,
+      { value: token, description: `${provider} authentication token` },
+    ]),
+  );
+}
