@@ -1,23 +1,100 @@
-/** Listings of git providers: not offered yet, which a user without a provider token cannot tell from the real thing. */
-import type { FastifyInstance } from 'fastify';
+/** Repositories, branches and tasks at the user's git providers, asked with the tokens that the user stored. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Deps } from '../deps.js';
+import { openProvider } from '../git/open.js';
+import type { GitProvider, Place, Task } from '../git/types.js';
 import { ApiError } from '../http/errors.js';
-import { parse } from '../http/validate.js';
+import { readCursor, sliceByOffset, writeCursor, type Page } from '../http/page.js';
+import { limit, pageId, parse } from '../http/validate.js';
+import { readProviderTokens } from '../settings/secrets.js';
+import { providerSchema } from '../start/request.js';
 
-const any = z.string().max(1000);
-const ROUTES: [path: string, query: z.ZodObject][] = [
-  ['/git/installations/search', z.object({ provider: any })],
-  ['/git/repositories/search', z.object({ provider: any })],
-  ['/git/branches/search', z.object({ provider: any, repository: any, query: any })],
-  ['/git/suggested-tasks/search', z.object({})],
-];
+const provider = providerSchema;
+const paging = { page_id: pageId, limit: limit(30) };
+const query = z.string().max(500);
+const SORTS = ['stars-desc', 'stars-asc', 'forks-desc', 'forks-asc', 'updated-desc', 'updated-asc'] as const;
+/** `owner/name` with sub-groups: nothing that leads elsewhere in the provider's API. */
+const repository = z.string().max(1000).regex(/^[\w.-]+(\/[\w.-]+){1,5}$/).refine((name) => !name.includes('..')); // prettier-ignore
 
-export function gitRoutes(app: FastifyInstance, _deps: Deps): void {
-  for (const [path, schema] of ROUTES) {
-    app.get(path, ({ query }) => {
-      parse(schema, query, 'query');
-      throw new ApiError('no_provider_token');
-    });
-  }
+const installationsQuery = z.object({ provider, ...paging });
+const repositoriesQuery = z.object({
+  provider,
+  query: query.default(''),
+  installation_id: z.string().max(200).optional(),
+  sort_order: z.enum(SORTS).optional(),
+  ...paging,
+});
+const branchesQuery = z.object({ provider, repository, query, ...paging });
+const tasksQuery = z.object(paging);
+
+export function gitRoutes(app: FastifyInstance, deps: Deps): void {
+  app.get('/git/installations/search', async (request) => {
+    const wanted = parse(installationsQuery, request.query, 'query');
+    const found = await (await providerOf(deps, request, wanted.provider)).installations();
+    return sliceByOffset(found, wanted.page_id, wanted.limit);
+  });
+
+  app.get('/git/repositories/search', async (request) => {
+    const wanted = parse(repositoriesQuery, request.query, 'query');
+    const git = await providerOf(deps, request, wanted.provider);
+    return await onePage(wanted, (place) =>
+      git.repositories({ ...place, query: wanted.query.trim(), sort: wanted.sort_order }),
+    );
+  });
+
+  app.get('/git/branches/search', async (request) => {
+    const wanted = parse(branchesQuery, request.query, 'query');
+    const git = await providerOf(deps, request, wanted.provider);
+    return await onePage(wanted, (place) =>
+      git.branches({ ...place, repository: wanted.repository, query: wanted.query.trim() }),
+    );
+  });
+
+  app.get('/git/suggested-tasks/search', async (request) => {
+    const wanted = parse(tasksQuery, request.query, 'query');
+    const all = await everybody(deps, request);
+    const lists = await Promise.all(all.map((git) => git.tasks().catch((error: unknown) => noTasks(deps, error))));
+    return sliceByOffset(lists.flat(), wanted.page_id, wanted.limit);
+  });
+
+  app.get('/users/git-info', async (request) => {
+    const [first] = await everybody(deps, request, 'provider_not_connected');
+    return await first?.account();
+  });
+}
+
+async function providerOf(deps: Deps, { owned, user }: FastifyRequest, name: string): Promise<GitProvider> {
+  const tokens = await readProviderTokens(owned, deps.box, user.id);
+  const stored = tokens[name];
+  if (stored === undefined) throw new ApiError('no_provider_token');
+  return openProvider(name, stored);
+}
+
+/** All that the user connected and that can be asked. */
+async function everybody(
+  deps: Deps,
+  { owned, user }: FastifyRequest,
+  none: 'no_provider_token' | 'provider_not_connected' = 'no_provider_token',
+): Promise<GitProvider[]> {
+  const tokens = Object.entries(await readProviderTokens(owned, deps.box, user.id));
+  if (tokens.length === 0) throw new ApiError(none);
+  return tokens.map(([name, stored]) => openProvider(name, stored));
+}
+
+/** One provider that is away hides nothing of the others. */
+function noTasks({ log }: Deps, error: unknown): Task[] {
+  log.info({ err: error }, 'a git provider told no tasks');
+  return [];
+}
+
+/** The token of a page is its number at the provider. */
+async function onePage<Item>(
+  wanted: { page_id?: string | undefined; limit: number },
+  ask: (place: Place) => Promise<{ items: Item[]; more: boolean }>,
+): Promise<Page<Item>> {
+  const [at = '1'] = readCursor(wanted.page_id, 1) ?? [];
+  const page = /^[1-9][0-9]{0,5}$/.test(at) ? Number(at) : 1;
+  const { items, more } = await ask({ page, size: wanted.limit });
+  return { items, next_page_id: more ? writeCursor([String(page + 1)]) : null };
 }

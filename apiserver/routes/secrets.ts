@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Deps } from '../deps.js';
+import { isLoopback } from '../git/hosts.js';
 import { ApiError } from '../http/errors.js';
 import { pageOf, readCursor } from '../http/page.js';
 import { limit, pageId, parse } from '../http/validate.js';
@@ -90,11 +91,13 @@ export function secretRoutes(app: FastifyInstance, { box }: Deps): void {
     return { message: 'Secret deleted successfully' };
   });
 
-  /** Stored for cloning; asked of no provider. */
+  /** Stored as they are: a token that its provider refuses shows when it is used. */
   app.post('/secrets/git-providers', async ({ body, owned, user }) => {
     const { provider_tokens } = parse(providersBody, body ?? {}, 'body');
     for (const [provider, entry] of Object.entries(provider_tokens)) {
       if (entry?.token == null || entry.token === '') continue;
+      if (entry.host != null && isLoopback(entry.host) && user.via !== 'local')
+        throw new ApiError('bad_secret', { text: `${entry.host} is this server itself; name the provider's host.` });
       const token = box.seal(entry.token, tokenPlace(user.id, provider));
       const data = { token, host: entry.host ?? null };
       await owned.providerToken.upsert({

@@ -1,6 +1,5 @@
 import type { FastifyInstance } from 'fastify';
 import type { Deps } from '../deps.js';
-import { ApiError } from '../http/errors.js';
 import { emptySettings } from '../settings/model.js';
 import { settingsStore } from '../settings/store.js';
 import { showSettings } from './settings.js';
@@ -10,9 +9,5 @@ export function userRoutes(app: FastifyInstance, { box, clock }: Deps): void {
     const stored = (await settingsStore(owned, box, user.id).read()) ?? emptySettings();
     const { provider_tokens_set: _set, ...settings } = await showSettings(owned, stored, new Date(clock.now()));
     return { ...settings, id: user.shown };
-  });
-
-  app.get('/users/git-info', () => {
-    throw new ApiError('provider_not_connected');
   });
 }

@@ -1,0 +1,97 @@
+/** Calls to a git provider's API: bounded in time and size, parsed, and their troubles said in words for the user. */
+import { Agent, request } from 'undici';
+import type { z } from 'zod';
+import { ApiError } from '../http/errors.js';
+
+export interface ProviderCall {
+  /** Full URL. */
+  url: string;
+  authorization: string;
+  /** Of a query language; makes it a POST. */
+  body?: unknown;
+}
+
+export type ProviderFetch = <Schema extends z.ZodType>(call: ProviderCall, schema: Schema) => Promise<z.infer<Schema>>;
+
+const TIMEOUT_MS = 10_000;
+const LIMIT = 8 * 1024 * 1024;
+/** A provider that says nothing of when. */
+const RETRY_SECONDS = 60;
+const dispatcher = new Agent({ connections: 8, keepAliveTimeout: 10_000, connect: { timeout: 5_000 } });
+
+/** `name`: how the user knows the provider. */
+export function providerFetch(name: string): ProviderFetch {
+  return async (call, schema) => {
+    const answer = await send(name, call);
+    if (answer.status < 200 || answer.status > 299) throw refusal(name, answer);
+    const parsed = schema.safeParse(jsonOf(answer.text));
+    if (!parsed.success)
+      throw new ApiError('provider_failed', {
+        text: `${name} answers in a form that is not known. Is the host right?`,
+        cause: parsed.error,
+      });
+    return parsed.data;
+  };
+}
+
+interface Answer {
+  status: number;
+  text: string;
+  headers: Record<string, string | string[] | undefined>;
+}
+
+async function send(name: string, { url, authorization, body }: ProviderCall): Promise<Answer> {
+  try {
+    const {
+      statusCode,
+      headers,
+      body: stream,
+    } = await request(url, {
+      dispatcher,
+      method: body === undefined ? 'GET' : 'POST',
+      headers: {
+        authorization,
+        accept: 'application/json',
+        'user-agent': 'sandlot',
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of stream) {
+      size += (chunk as Buffer).length;
+      if (size > LIMIT) throw new Error('the answer is too large');
+      chunks.push(chunk as Buffer);
+    }
+    return { status: statusCode, headers, text: Buffer.concat(chunks).toString('utf8') };
+  } catch (cause) {
+    throw new ApiError('provider_failed', { text: `${name} does not answer; try again in a moment.`, cause });
+  }
+}
+
+/** A provider that is asked too often says so with 429, or with 403 and a count of what is left. */
+function refusal(name: string, { status, headers }: Answer): ApiError {
+  const limited = status === 429 || (status === 403 && headers['x-ratelimit-remaining'] === '0');
+  if (limited) {
+    const told = Number(headers['retry-after']);
+    const retryAfter = Number.isInteger(told) && told > 0 ? Math.min(told, 3600) : RETRY_SECONDS;
+    return new ApiError('provider_busy', { text: `${name} takes no more requests of yours for now.`, retryAfter });
+  }
+  if (status === 401 || status === 403)
+    return new ApiError('provider_refused', {
+      text: `${name} refuses the stored token (${status}). Store one that is valid and may read repositories.`,
+    });
+  if (status === 404)
+    return new ApiError('not_found', { text: `${name} has no such repository, or does not show it to you.` });
+  return new ApiError('provider_failed', { text: `${name} answered ${status}.` });
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
