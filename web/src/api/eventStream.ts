@@ -1,9 +1,10 @@
 /**
- * Events of a running conversation by WebSocket: authenticates with the first frame (no key in URLs), asks for what it
- * missed after a reconnect, drops duplicates by id, and reconnects with jitter until closed.
+ * Events of a running conversation: by the first way that leads there (transports.ts), from where they broke off after a
+ * reconnect, without duplicates, until closed.
  */
-import { isEvent, type AgentEvent } from './events';
 import type { Agent } from './agent';
+import type { AgentEvent } from './events';
+import { longPolling, serverSent, webSocket, type Place, type Transport } from './transports';
 
 export type StreamState = 'connecting' | 'open' | 'closed';
 
@@ -14,6 +15,11 @@ export interface StreamHandlers {
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 10_000;
+const WAYS: readonly Transport[] = [webSocket, serverSent, longPolling];
+/** The way that led there last, for the streams that this page opens later; undefined while none has. */
+let known: number | undefined;
+/** Attempts in a row by the way that is known before another is tried: the other side may only be restarting. */
+const ATTEMPTS = 3;
 
 export interface EventStream {
   close(): void;
@@ -21,56 +27,49 @@ export interface EventStream {
 
 export function openEventStream(agent: Agent, handlers: StreamHandlers): EventStream {
   const seen = new Set<string>();
-  let socket: WebSocket | undefined;
-  let newest: string | undefined;
+  let newest: Place | undefined;
   let retryMs = FIRST_RETRY_MS;
+  let way = known ?? 0;
+  let attempts = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let closed = false;
+  let stop: (() => void) | undefined;
 
-  const connect = () => {
-    handlers.onState('connecting');
-    const since =
-      newest === undefined ? 'resend_mode=all' : `resend_mode=since&after_timestamp=${encodeURIComponent(newest)}`;
-    socket = new WebSocket(`${agent.base.replace(/^http/, 'ws')}/sockets/events/${agent.conversationId}?${since}`);
-    socket.onopen = () => {
-      socket?.send(JSON.stringify({ type: 'auth', session_api_key: agent.sessionKey }));
-    };
-    socket.onmessage = ({ data }) => receive(String(data));
-    socket.onclose = () => {
-      handlers.onState('closed');
-      if (closed) return;
-      timer = setTimeout(connect, retryMs * (0.5 + Math.random() / 2));
-      retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);
-    };
-  };
-
-  const receive = (text: string) => {
-    const event = parse(text);
-    // The first frame proves that the server has let us in.
-    handlers.onState('open');
-    retryMs = FIRST_RETRY_MS;
-    if (!isEvent(event) || seen.has(event.id)) return;
+  const receive = (event: AgentEvent) => {
+    if (seen.has(event.id)) return;
     seen.add(event.id);
     const transient = event.kind === 'StreamingDeltaEvent' || event.key === 'full_state';
-    if (!transient) newest = event.timestamp;
+    if (!transient) newest = { id: event.id, timestamp: event.timestamp };
     handlers.onEvent(event);
+  };
+  const connect = () => {
+    handlers.onState('connecting');
+    stop = WAYS[way]?.(agent, newest, {
+      onOpen() {
+        known = way;
+        attempts = 0;
+        retryMs = FIRST_RETRY_MS;
+        handlers.onState('open');
+      },
+      onEvent: receive,
+      onEnd(why) {
+        handlers.onState('closed');
+        const isElsewhere = why === 'silent' || (why === 'blocked' && (way !== known || ++attempts >= ATTEMPTS));
+        if (isElsewhere) way = (way + 1) % WAYS.length;
+        // It answered, so it is not the way that is wrong.
+        else if (why === 'later') way = known ?? 0;
+        // The next way at once, unless all have been tried.
+        if (isElsewhere && way !== 0) return connect();
+        timer = setTimeout(connect, retryMs * (0.5 + Math.random() / 2));
+        retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);
+      },
+    });
   };
 
   connect();
   return {
     close: () => {
-      closed = true;
       clearTimeout(timer);
-      socket?.close();
+      stop?.();
     },
   };
-}
-
-/** What a sandbox sends need not be JSON. */
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
