@@ -38,8 +38,8 @@ const throughGateway = (slot) =>
 
 await call('POST', sandboxes, { apiVersion: 'sandlot.dev/v1alpha1', kind: 'Sandbox', metadata: { name }, spec: { template: 'default' } });
 try {
-  const { slot, node } = await ready();
-  console.log(`the sandbox is Ready on node ${node}`);
+  const { slot, nodeName } = await ready();
+  console.log(`the sandbox is Ready on node ${nodeName}`);
   let status;
   for (let tries = 0; tries < 20 && status !== 200; tries++) {
     if (tries > 0) await sleep(500);

@@ -43,6 +43,29 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 {{- join "," ($origins | uniq) }}
 {{- end }}
 
+{{- /* The API server's users. Single-user mode listens on loopback: only who may forward a port of the pod gets in. */ -}}
+{{- define "sandlot.identityEnv" -}}
+- { name: SANDLOT_IDENTITY, value: {{ .Values.identity.mode }} }
+{{- if include "sandlot.singleUser" . }}
+- { name: SANDLOT_HOST, value: 127.0.0.1 }
+{{- else }}
+{{- $oidc := .Values.identity.oidc }}
+- { name: SANDLOT_HOST, value: 0.0.0.0 }
+- { name: SANDLOT_PUBLIC_URL, value: {{ printf "%s://%s" .Values.protocol .Values.apiServer.host | quote }} }
+- { name: SANDLOT_OIDC_ISSUER, value: {{ $oidc.issuer | quote }} }
+- { name: SANDLOT_OIDC_CLIENT_ID, value: {{ $oidc.clientId | quote }} }
+{{- with $oidc.existingSecret }}
+- name: SANDLOT_OIDC_CLIENT_SECRET
+  valueFrom: { secretKeyRef: { name: {{ . }}, key: client-secret } }
+{{- end }}
+- { name: SANDLOT_OIDC_SCOPES, value: {{ $oidc.scopes | quote }} }
+- { name: SANDLOT_OIDC_GROUPS_CLAIMS, value: {{ join "," $oidc.groupsClaims | quote }} }
+- { name: SANDLOT_OIDC_ALLOWED_GROUPS, value: {{ join "," $oidc.allowedGroups | quote }} }
+- { name: SANDLOT_OIDC_ALLOWED_EMAILS, value: {{ join "," $oidc.allowedEmails | quote }} }
+- { name: SANDLOT_OIDC_ADMIN_GROUPS, value: {{ join "," $oidc.adminGroups | quote }} }
+{{- end }}
+{{- end }}
+
 {{- define "sandlot.gatewayEnv" -}}
 - { name: SANDLOT_GATEWAY_DOMAIN, value: {{ .Values.gateway.domain | quote }} }
 - { name: SANDLOT_GATEWAY_PROTOCOL, value: {{ .Values.protocol | quote }} }

@@ -1,0 +1,237 @@
+/**
+ * The whole on a real cluster of two nodes: images, chart, pods. Run by test/cluster/run, which makes the cluster; the
+ * parts build on each other. NetworkPolicies are stored there but not enforced: no part here says anything about them.
+ */
+import { rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Pod } from '../../kube/kinds.js';
+import { packageRoot } from '../../process/root.js';
+import { browse, converse, finished, follow, history } from '../support/client.js';
+import { until, type Stack } from '../support/stack.js';
+import * as c from './tools.js';
+
+const { kubectl, helm } = c;
+const chart = join(packageRoot(), 'helm/sandlot');
+const values = join(tmpdir(), `sandlot-cluster-${process.pid}.yaml`);
+const skip = process.env.SANDLOT_TEST_CLUSTER === undefined && 'needs a real cluster: test/cluster/run';
+const VALUES = {
+  gateway: { domain: c.DOMAIN },
+  protocol: 'http',
+  ingress: { enabled: false },
+  identity: { mode: 'single-user', acknowledge: 'whoever may forward ports is the one user' },
+  defaultTemplate: { resources: { requests: { cpu: '100m', memory: '256Mi' }, limits: { memory: '2Gi' } } },
+};
+const parts = { skip, timeout: 300_000 };
+const uidOf = (pod: Pod) => pod.metadata.uid;
+
+t.test('the chart installs, and its own test passes', parts, async (t) => {
+  await kubectl('create', 'namespace', c.NAMESPACE);
+  // The cluster itself refuses every pod that is not restricted.
+  await kubectl('label', 'namespace', c.NAMESPACE, 'pod-security.kubernetes.io/enforce=restricted');
+  await writeFile(values, JSON.stringify(VALUES));
+  t.match(await helm('install', c.RELEASE, chart, '-f', values, '--wait', '--timeout', '4m'), /STATUS: deployed/);
+  t.match(await helm('test', c.RELEASE, '--logs', '--timeout', '4m'), /it answers through the gateway/);
+  for (const [program, verb, what] of [
+    ['gateway', 'list', 'secrets'],
+    ['gateway', 'create', 'pods'],
+    ['apiserver', 'get', 'secrets'],
+    ['apiserver', 'create', 'pods'],
+    ['operator', 'list', 'secrets --namespace=kube-system'],
+    ['operator', 'create', 'sandboxes.sandlot.dev'],
+  ] as const) {
+    const as = `--as=system:serviceaccount:${c.NAMESPACE}:${c.RELEASE}-${program}`;
+    const said = await kubectl('auth', 'can-i', verb, ...what.split(' '), as).catch((error: unknown) => String(error));
+    t.match(said, /\bno\b/, `the ${program} may not ${verb} ${what}`);
+  }
+});
+
+t.test('a Sandbox of kubectl takes a warm pod and answers', parts, async (t) => {
+  await c.poolFull();
+  const { status } = await c.newSandbox('mine', { owner: 'alice' });
+  const slot = status?.slot ?? '';
+  t.equal(status?.pool, 'default', 'claimed from the pool');
+  const inside = `fetch('http://${slot}.sandlot-sandboxes.${c.NAMESPACE}.svc:8000/alive').then((a) => console.log(a.status))`;
+  const by = await kubectl('exec', `deployment/${c.RELEASE}-gateway`, '--', 'node', '-e', inside);
+  t.equal(by.trim(), '200', 'by the name that the shared Service gives it');
+  t.equal((await c.viaGateway(slot, '/api/conversations/count')).status, 401, 'the gateway asks for a key');
+  t.equal((await c.shell(slot, 'echo $((6 * 7))')).trim(), '42', 'and with the key runs what an agent runs');
+  t.match(
+    await c.shell(slot, 'id -u; echo $HOME; touch ~/x && echo home; touch /usr/x 2>&1; cat /proc/1/comm'),
+    /10001\n\/workspace\/.home\nhome\n.*denied\ntini/,
+  );
+  const tools = await c.shell(
+    slot,
+    'for tool in git python3 pip rg node npm jq curl make; do command -v $tool >/dev/null || echo no $tool; done',
+  );
+  t.equal(tools, '', 'the tools are there');
+  t.match(await kubectl('get', 'sandbox', 'mine'), /mine +Running/);
+  const described = await kubectl('describe', 'sandbox', 'mine');
+  for (const word of ['Phase: *Running', 'Type: *AgentReady', 'Type: *WorkspaceReady', `Slot: *${slot}`])
+    t.match(described, new RegExp(word));
+});
+
+t.test('pause and resume keep the workspace and change the key', parts, async (t) => {
+  const slot = (await c.sandbox('mine')).status?.slot ?? '';
+  await c.shell(slot, 'mkdir -p project && echo kept > project/file');
+  const before = await c.keyOf(slot);
+  await kubectl('patch', 'sandbox', 'mine', '--type=merge', '-p', '{"spec":{"runState":"Paused"}}');
+  await kubectl('wait', '--for=condition=Paused', 'sandbox/mine', '--timeout=90s');
+  await until(
+    'the end of the pod',
+    async () => (await kubectl('get', 'pods', '-l', 'sandlot.dev/sandbox=mine', '-o', 'name')) === '',
+    60_000,
+  );
+  t.equal((await c.viaGateway(slot, '/alive')).status, 503, 'the gateway says that it is not there now');
+  await kubectl('patch', 'sandbox', 'mine', '--type=merge', '-p', '{"spec":{"runState":"Running"}}');
+  await c.ready('mine');
+  t.equal((await c.sandbox('mine')).status?.slot, slot, 'the address stays');
+  t.equal((await c.shell(slot, 'cat project/file')).trim(), 'kept');
+  t.not(await c.keyOf(slot), before, 'a new key');
+  const old = await c.viaGateway(slot, '/api/conversations/count', { headers: { 'x-session-api-key': before } });
+  t.equal(old.status, 401, 'the old one is dead');
+});
+
+t.test('why a sandbox is not ready', parts, async (t) => {
+  await c.apply(c.sandboxYaml('nowhere', { image: 'registry.invalid/none:1' }));
+  await c.apply(c.sandboxYaml('giant', { resources: { requests: { cpu: '500' } } }));
+  const said = (name: string, words: RegExp) =>
+    until(`${name} says why`, async () => words.test(await kubectl('describe', 'sandbox', name)), 60_000);
+  t.ok(await said('nowhere', /Reason: *ImagePullFailed/));
+  t.ok(await said('giant', /Reason: *Unschedulable/));
+  t.match(await kubectl('describe', 'sandbox', 'giant'), /Insufficient cpu/, 'with what the scheduler says');
+  await kubectl('delete', 'sandbox', 'nowhere', 'giant');
+});
+
+t.test('a conversation through the API server', parts, async (t) => {
+  const stops = [
+    await c.forward(`statefulset/${c.RELEASE}-apiserver`, 3000),
+    await c.forward(`service/${c.RELEASE}-gateway`, 3001),
+  ];
+  t.teardown(() => stops.forEach((stop) => stop()));
+  const stack = { api: 'http://localhost:3000' } as Stack;
+  const conversation = await converse(
+    stack,
+    'echo made by the agent > index.html\nhostname; (python3 -m http.server $WORKER_1 &) >/dev/null 2>&1; sleep 1',
+  );
+  const following = await follow(conversation);
+  const slot = (await c.sandbox(conversation.sandbox_id)).status?.slot ?? '';
+  const output = await following.first('the output', ({ observation }) =>
+    JSON.stringify(observation ?? {}).includes(slot),
+  );
+  t.equal(output.observation?.exit_code, 0, 'the agent ran in its pod');
+  await finished(stack, conversation.id);
+  const page = await browse(stack, conversation.sandbox_id, 'worker-1', '/index.html');
+  t.match(page, { status: 200, text: 'made by the agent\n' }, 'its app in a browser');
+  await until('the history', async () =>
+    (await history(stack, conversation.id)).some((event) => JSON.stringify(event).includes(slot)),
+  );
+  following.close();
+  await kubectl('delete', 'pod', `${c.RELEASE}-apiserver-0`);
+  stops.shift()?.();
+  await kubectl('wait', '--for=condition=Ready', `pod/${c.RELEASE}-apiserver-0`, '--timeout=90s');
+  stops.push(await c.forward(`statefulset/${c.RELEASE}-apiserver`, 3000));
+  t.ok((await history(stack, conversation.id)).length > 0, 'the embedded database outlives its pod');
+  await kubectl('delete', 'sandbox', conversation.sandbox_id);
+});
+
+t.test('the operator is killed, restarted and upgraded under a live sandbox', parts, async (t) => {
+  const pod = uidOf(await c.podOf('mine'));
+  const lease = () => kubectl('get', 'lease', 'sandlot-operator', '-o', 'jsonpath={.spec.holderIdentity}');
+  const leader = await lease();
+  await kubectl('delete', 'pod', leader.split('_')[0] ?? '', '--grace-period=0', '--force');
+  await until('another leader', async () => ![leader, ''].includes(await lease()), 60_000);
+  await c.newSandbox('after-kill', { onDryPool: 'Cold' });
+  await kubectl('rollout', 'restart', `deployment/${c.RELEASE}-operator`);
+  await kubectl('rollout', 'status', `deployment/${c.RELEASE}-operator`, '--timeout=120s');
+  const upgraded = await helm(
+    'upgrade',
+    c.RELEASE,
+    chart,
+    '-f',
+    values,
+    '--set',
+    'operator.logLevel=debug',
+    '--wait',
+    '--timeout',
+    '4m',
+  );
+  t.match(upgraded, /REVISION: 2/);
+  await c.newSandbox('after-upgrade', { onDryPool: 'Cold' });
+  t.equal(uidOf(await c.podOf('mine')), pod, 'the pod was not touched');
+  t.match(
+    await c.shell((await c.sandbox('mine')).status?.slot ?? '', 'cat project/file'),
+    'kept',
+    'the secret, so the keys, stayed',
+  );
+  await kubectl('delete', 'sandbox', 'after-kill', 'after-upgrade');
+});
+
+/** A sandbox on the second node that may live on either: its files are the pod's own. */
+async function movable(name: string): Promise<string> {
+  await kubectl('cordon', 'node1');
+  const { status } = await c.newSandbox(name, { workspace: { kind: 'Ephemeral' } });
+  await kubectl('uncordon', 'node1');
+  if (status?.nodeName !== 'node2') throw new Error(`${name} is on ${status?.nodeName}`);
+  return uidOf(await c.podOf(name)) ?? '';
+}
+
+const moved = (name: string, ms: number) =>
+  until(`${name} on node1`, async () => {
+    const { status } = await c.sandbox(name);
+    return status?.nodeName === 'node1' && status.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True');
+  }, ms); // prettier-ignore
+
+t.test('a drained node', parts, async (t) => {
+  const pod = await movable('drained');
+  await kubectl('drain', 'node2', '--ignore-daemonsets', '--delete-emptydir-data', '--timeout=120s');
+  await moved('drained', 90_000);
+  t.not(uidOf(await c.podOf('drained')), pod);
+  await kubectl('uncordon', 'node2');
+  await kubectl('delete', 'sandbox', 'drained');
+});
+
+t.test('a lost node', { ...parts, timeout: 420_000 }, async (t) => {
+  const pod = await movable('lost');
+  const seen = new Set<string>();
+  await c.node('stop-node', 'node2');
+  await until('word of the loss', async () => {
+    const { status } = await c.sandbox('lost');
+    for (const condition of status?.conditions ?? []) seen.add(condition.reason);
+    return seen.has('NodeLost');
+  }, 120_000); // prettier-ignore
+  await moved('lost', 240_000);
+  t.not(uidOf(await c.podOf('lost')), pod, 'a new pod');
+  t.equal((await c.sandbox('lost')).status?.restartCount, 1);
+  t.match(await kubectl('describe', 'sandbox', 'lost'), /NodeLost/, 'and describe says why');
+  await c.node('start-node', 'node2');
+  await kubectl('wait', '--for=condition=Ready', 'node/node2', '--timeout=90s');
+  await until('the end of what was left on it', async () => {
+    const { items } = await c.get<{ items: Pod[] }>('pods', '-l', 'sandlot.dev/sandbox=lost');
+    return items.length === 1;
+  }, 90_000); // prettier-ignore
+});
+
+t.test('uninstalled', parts, async (t) => {
+  await kubectl('delete', 'sandbox', '--all');
+  await helm('uninstall', c.RELEASE, '--wait', '--timeout', '3m');
+  const left = async () => {
+    const kinds =
+      'pods,services,secrets,persistentvolumeclaims,statefulsets,deployments,daemonsets,ingresses,networkpolicies,poddisruptionbudgets,serviceaccounts,roles,rolebindings,configmaps,leases,sandboxes,sandboxpools,sandboxtemplates';
+    const names = (await kubectl('get', kinds, '-o', 'name')).trim().split('\n');
+    return names.filter((name) => !/^(serviceaccount\/default|configmap\/kube-root-ca.crt)$/.test(name)).sort();
+  };
+  const kept = [`persistentvolumeclaim/data-${c.RELEASE}-apiserver-0`, `secret/${c.RELEASE}-secret`];
+  await until('nothing but what is documented', async () => {
+    const names = await left();
+    if (names.join() !== kept.join()) throw new Error(names.join());
+    return true;
+  }, 90_000); // prettier-ignore
+  t.same(await left(), kept);
+});
+
+t.test('the end', { skip }, async () => {
+  await rm(values, { force: true });
+  await kubectl('delete', 'namespace', c.NAMESPACE, '--timeout=90s');
+});
