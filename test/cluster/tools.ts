@@ -3,7 +3,7 @@ import { execFile, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Sandbox } from '../../contracts/resources.js';
-import { secretName } from '../../contracts/names.js';
+import { sessionKey } from '../../contracts/keys.js';
 import type { Pod, Secret } from '../../kube/kinds.js';
 import { packageRoot } from '../../process/root.js';
 import { ask, type Answer, type AskOptions } from '../support/client.js';
@@ -55,10 +55,11 @@ export async function ready(name: string): Promise<Sandbox> {
   return await sandbox(name);
 }
 
-/** The session key, as whoever may read the sandbox's Secret knows it. */
-export async function keyOf(slot: string): Promise<string> {
-  const { data } = await get<Secret>('secret', secretName(slot));
-  return Buffer.from(data?.OH_SESSION_API_KEYS_0 ?? '', 'base64').toString();
+/** The current session key of a sandbox, which follows from the installation's secret. */
+export async function keyOf(name: string): Promise<string> {
+  const { data } = await get<Secret>('secret', `${RELEASE}-secret`);
+  const { status } = await sandbox(name);
+  return sessionKey(Buffer.from(data?.secret ?? '', 'base64').toString(), status?.slot ?? '', status?.keyEpoch ?? 0);
 }
 
 /** A call to a sandbox's agent server through the gateway's Service. */
@@ -80,9 +81,10 @@ async function gatewayAddress(): Promise<string> {
   return gateway;
 }
 
-/** Runs a command in a sandbox as its agent would, through the gateway. */
-export async function shell(slot: string, line: string): Promise<string> {
-  const key = await keyOf(slot);
+/** Runs a command in a sandbox as its agent would, through the gateway; answers what it printed. */
+export async function shell(name: string, line: string): Promise<string> {
+  const slot = (await sandbox(name)).status?.slot ?? '';
+  const key = await keyOf(name);
   const answer = await until('the agent server through the gateway', async () => {
     const said = await viaGateway<{ stdout: string | null; stderr: string | null }>(
       slot,
