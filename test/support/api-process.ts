@@ -34,7 +34,7 @@ export async function startApi({ cluster, databaseUrl, port = 0, env = {} }: Api
       KUBECONFIG: cluster.kubeconfig,
       SANDLOT_NAMESPACE: cluster.namespace,
       SANDLOT_SECRET: SECRET,
-      SANDLOT_SINGLE_USER: 'true',
+      SANDLOT_IDENTITY: 'single-user',
       SANDLOT_PORT: String(port),
       DATABASE_URL: databaseUrl,
       ...env,
