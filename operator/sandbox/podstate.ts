@@ -24,6 +24,8 @@ export const LOSS_CAUSES: ReadonlySet<string> = new Set([
   'OOMKilled',
   'CrashLoop',
   'NodeLost',
+  'NodeTainted',
+  'Preempted',
   'PodFailed',
   'PodEnded',
   'Preempting',
@@ -53,15 +55,37 @@ const no = (kind: PodState['kind'], reason: string, message: string): Readiness 
 });
 
 function readiness(pod: Pod, container: ContainerStatus | undefined, scheduled: Fact): Readiness {
-  if (pod.metadata.deletionTimestamp !== undefined) return no('terminating', 'Terminating', 'the pod is being ended');
+  if (pod.metadata.deletionTimestamp !== undefined) return no('terminating', ...whyGoing(pod));
   const phase = pod.status?.phase;
   if (phase === 'Failed' || phase === 'Succeeded') return ended(pod, container);
   if (scheduled.status !== 'True') return no('pending', scheduled.reason, scheduled.message);
   const condition = pod.status?.conditions?.find(({ type }) => type === 'Ready');
-  if (condition?.status === 'Unknown' || condition?.reason === 'NodeStatusUnknown')
-    return no('unready', 'NodeLost', 'the node of the pod does not report');
+  if (nodeIsSilent(condition)) return no('unready', 'NodeLost', SILENT);
   return containerReadiness(container, condition?.status === 'True');
 }
+
+/** Who ends a pod that we did not end, by the condition that Kubernetes leaves on it. */
+const DISRUPTIONS: Record<string, [reason: string, what: string]> = {
+  EvictionByEvictionAPI: ['Evicted', 'the pod was evicted, as by a drain of its node'],
+  PreemptionByScheduler: ['Preempted', 'the scheduler gave its place to a pod of higher priority'],
+  DeletionByTaintManager: ['NodeTainted', 'a taint of its node does not tolerate the pod'],
+  DeletionByPodGC: ['NodeLost', 'the node of the pod is gone'],
+  TerminationByKubelet: ['Evicted', 'the node ended the pod'],
+};
+
+function whyGoing(pod: Pod): [reason: string, message: string] {
+  const conditions = pod.status?.conditions ?? [];
+  const target = conditions.find(({ type, status }) => type === 'DisruptionTarget' && status === 'True');
+  const known = DISRUPTIONS[target?.reason ?? ''];
+  if (known === undefined) return ['Terminating', 'the pod is being ended'];
+  const unreachable = nodeIsSilent(conditions.find(({ type }) => type === 'Ready'));
+  const [reason, what] = known[0] === 'NodeTainted' && unreachable ? (['NodeLost', SILENT] as const) : known;
+  return [reason, target?.message === undefined ? what : `${what}: ${target.message}`];
+}
+
+const SILENT = 'the node of the pod does not report';
+const nodeIsSilent = (ready: { status: string; reason?: string } | undefined): boolean =>
+  ready?.status === 'Unknown' || ready?.reason === 'NodeStatusUnknown';
 
 function containerReadiness(container: ContainerStatus | undefined, ready: boolean): Readiness {
   const { waiting, terminated } = container?.state ?? {};

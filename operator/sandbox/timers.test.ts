@@ -92,6 +92,18 @@ t.test('what a pod says: scheduling, volume, pull, start, crash, node', async (t
     const state = podState(pod);
     t.equal(`${state.kind} ${state.ready.reason}`, `${kind} ${reason}`, name);
   }
+  const going = (reason: string, ready: 'True' | 'Unknown' = 'True') => {
+    const target = { ...condition('DisruptionTarget', 'True'), reason, message: 'because' };
+    const conditions = [scheduled, condition('Ready', ready), target];
+    return podState(podOf({ ...READY, conditions }, { meta: { deletionTimestamp: ago(1) } })).ready;
+  };
+  t.equal(going('EvictionByEvictionAPI').reason, 'Evicted');
+  t.match(going('EvictionByEvictionAPI').message, /drain of its node: because/);
+  t.equal(going('PreemptionByScheduler').reason, 'Preempted');
+  t.equal(going('DeletionByTaintManager').reason, 'NodeTainted');
+  t.equal(going('DeletionByTaintManager', 'Unknown').reason, 'NodeLost', 'its agent may still live');
+  t.equal(going('DeletionByPodGC').reason, 'NodeLost');
+  t.equal(going('SomethingNew').reason, 'Terminating');
   const hostile = podState(podOf(waiting('ErrImagePull', 'x'.repeat(100_000))));
   t.ok(hostile.ready.message.length <= 500, 'messages are bounded');
   t.equal(podState(podOf(READY, { meta: { deletionTimestamp: ago(1) } })).kind, 'terminating');

@@ -242,6 +242,12 @@ await t.test('admission by the chart', { skip, timeout: 200_000 }, async (t) => 
       /or the keys of a sandbox/,
     ],
     [
+      'not the init keys of a pool',
+      dev,
+      create(sandbox(keyRef('warm-init-0123456789ab'), 's2')),
+      /or the keys of a sandbox or pool/,
+    ],
+    [
       'not by envFrom either',
       dev,
       create(sandbox({ envFrom: [{ secretRef: { name: 'saaaaaaaaaaaaa-keys' } }] }, 's2')),
