@@ -1,9 +1,10 @@
 /** How a request gets its connection to the pod: a kept one, a new one, or after a moment another try. */
 import type { Answer } from './answers.js';
 import type { Exchange } from './books.js';
-import { resolve } from './decide.js';
+import { resolve, type Forward } from './decide.js';
 import type { Upstream } from './pool.js';
-import { portOf } from './table.js';
+import { dialByRelay, type Relay } from './relay.js';
+import { isPlatform, portOf } from './table.js';
 
 /** What to do with the connection, or without. */
 export interface Then {
@@ -24,9 +25,24 @@ export function connectPod(exchange: Exchange, then: Then): void {
   exchange.dials++;
   exchange.cancelDial = pool.dial(target, (error, upstream) => {
     exchange.cancelDial = undefined;
-    if (upstream !== undefined) then.attach(exchange, upstream);
-    else dialFailed(exchange, then, (error as NodeJS.ErrnoException).code ?? 'ERROR');
+    if (upstream !== undefined) return then.attach(exchange, upstream);
+    const code = codeOf(error);
+    const relay = code === 'ECONNREFUSED' ? relayOf(exchange.forward) : undefined;
+    if (relay === undefined) return dialFailed(exchange, then, code);
+    exchange.cancelDial = dialByRelay(pool, target, relay, (refusal, relayed) => {
+      exchange.cancelDial = undefined;
+      if (relayed !== undefined) then.attach(exchange, relayed);
+      else dialFailed(exchange, then, codeOf(refusal));
+    });
   });
+}
+
+const codeOf = (error: Error | undefined) => (error as NodeJS.ErrnoException | undefined)?.code ?? 'ERROR';
+
+/** An app that refuses may listen on the pod's loopback only. */
+function relayOf({ route, port }: Forward): Relay | undefined {
+  const agent = route.address?.ports.get('agent');
+  return agent === undefined || isPlatform(port) ? undefined : { port: agent, key: route.key };
 }
 
 /** Nothing was sent: the dial may be repeated, to wherever the pod is by then. */

@@ -46,7 +46,8 @@ export interface PoolOptions {
   connect?: (port: number, ip: string) => Socket;
 }
 
-const keyOf = (target: Target) => `${target.slot}|${target.ip}|${target.port}`;
+/** What must be the same for a connection to be used again. */
+export const keyOf = (target: Target) => `${target.slot}|${target.ip}|${target.port}`;
 
 export function createPool(options: PoolOptions): Pool {
   const idle = new Map<string, Upstream[]>();

@@ -28,7 +28,8 @@ export async function listApps(config: ServerConfig, titles: Titles): Promise<Li
 
 type FoundApp = Omit<ListeningApp, 'title'>;
 
-async function findApps(config: ServerConfig, proc = '/proc', self = process.pid): Promise<FoundApp[]> {
+/** Listening sockets of this pod's own processes, without their titles. */
+export async function findApps(config: ServerConfig, proc = '/proc', self = process.pid): Promise<FoundApp[]> {
   const sockets = await listening(proc);
   if (sockets.length === 0) return [];
   const owners = await socketOwners(proc, await processesOf(config, proc, self));

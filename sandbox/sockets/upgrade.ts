@@ -12,6 +12,7 @@ import { optionalFlag, parseTime, type Query } from '../http/query.js';
 import { parseUuid } from '../http/uuid.js';
 import { serveBash } from './bash.js';
 import { serveEvents } from './events.js';
+import { isRelay, relay } from './relay.js';
 import { serveSession } from './session.js';
 import { serveTerminal } from './terminal.js';
 
@@ -44,6 +45,7 @@ export function serveSockets(server: Server, context: Context): Sockets {
   const alive = new WeakSet<WebSocket>();
   server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
     stream.on('error', () => stream.destroy());
+    if (isRelay(request)) return void relay(context, request, stream).catch(() => stream.destroy());
     const url = targetUrl(request.url);
     const target = url !== undefined && context.init.state === 'ready' ? targetOf(url) : undefined;
     const given = url?.searchParams.get('session_api_key') ?? headerOf(request.headers, 'x-session-api-key');
