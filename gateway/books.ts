@@ -4,6 +4,7 @@ import type { Connection } from './connection.js';
 import type { Forward } from './decide.js';
 import type { PageRewriter } from './html.js';
 import type { Body } from './http/body.js';
+import { leave, type Counted } from './limits.js';
 import type { Upstream } from './pool.js';
 
 export interface Exchange {
@@ -16,6 +17,8 @@ export interface Exchange {
   cancelDial: (() => void) | undefined;
   dials: number;
   request: Body;
+  /** As what it stands in the books of limits. */
+  counted: Counted;
   /** Undefined until the head of the answer is complete. */
   response: Body | undefined;
   /** Set when the answer is a page that is rewritten. */
@@ -49,8 +52,7 @@ export function settle(exchange: Exchange, answer?: Answer): void {
   exchange.over = true;
   const { connection, forward } = exchange;
   connection.forward = undefined;
-  if (forward.head.websocket) forward.route.load.tunnels--;
-  else forward.route.load.requests--;
+  leave(forward.route, exchange.counted);
   connection.gateway.observer.finished({
     ip: connection.ip,
     head: forward.head,

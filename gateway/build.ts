@@ -2,17 +2,16 @@
 import { createPasses } from './authorize.js';
 import type { Rules } from './decide.js';
 import type { Gateway, Observer, Timeouts } from './gateway.js';
+import type { Limits } from './limits.js';
 import { createPool, type Pool } from './pool.js';
 import type { Lookup } from './table.js';
 import type { Waker } from './wake.js';
 
-export interface GatewaySettings {
+export interface GatewaySettings extends Limits {
   secret: string;
   domain: string;
   protocol: string;
   uiOrigins: readonly string[];
-  maxRequests: number;
-  maxTunnels: number;
   trustForwarded: boolean;
 }
 
@@ -37,7 +36,9 @@ export function buildGateway(settings: GatewaySettings, parts: GatewayParts): Ga
     origins: { ui: new Set(settings.uiOrigins), protocol: settings.protocol, domain: settings.domain },
     passes: createPasses(settings.secret),
     maxRequests: settings.maxRequests,
-    maxTunnels: settings.maxTunnels,
+    maxStreams: settings.maxStreams,
+    maxUserRequests: settings.maxUserRequests,
+    maxUserStreams: settings.maxUserStreams,
   };
   return {
     rules,

@@ -26,7 +26,9 @@ const schema = z.object({
   SANDLOT_DRAIN_SECONDS: whole(0, 20).default(3),
   SANDLOT_MAX_CONNECTIONS: whole(1, 1_000_000).default(20_000),
   SANDLOT_MAX_REQUESTS_PER_SANDBOX: whole(1, 100_000).default(512),
-  SANDLOT_MAX_WEBSOCKETS_PER_SANDBOX: whole(1, 100_000).default(256),
+  SANDLOT_MAX_STREAMS_PER_SANDBOX: whole(1, 100_000).default(256),
+  SANDLOT_MAX_REQUESTS_PER_USER: whole(1, 100_000).default(2048),
+  SANDLOT_MAX_STREAMS_PER_USER: whole(1, 100_000).default(1024),
   LOG_LEVEL: logLevel().default('info'),
 });
 
@@ -48,7 +50,9 @@ export const usage = `sandlot gateway: carries browser and API traffic to sandbo
   SANDLOT_DRAIN_SECONDS               how long to finish requests after SIGTERM (3)
   SANDLOT_MAX_CONNECTIONS             of clients (20000)
   SANDLOT_MAX_REQUESTS_PER_SANDBOX    at a time (512)
-  SANDLOT_MAX_WEBSOCKETS_PER_SANDBOX  at a time (256)
+  SANDLOT_MAX_STREAMS_PER_SANDBOX     WebSockets and event streams at a time (256)
+  SANDLOT_MAX_REQUESTS_PER_USER       at a time, to all sandboxes of one owner (2048)
+  SANDLOT_MAX_STREAMS_PER_USER        at a time, to all sandboxes of one owner (1024)
   LOG_LEVEL                           info
 `;
 

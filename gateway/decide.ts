@@ -7,17 +7,14 @@ import { eventsRequest, type EventsRequest } from './events/request.js';
 import { isNavigation, queryOf, type RequestHead } from './http/request.js';
 import { IN_FIRST_FRAME, locate, type Located } from './locate.js';
 import { corsLines, isPreflight, isTrusted, preflightLines, type Origins } from './origins.js';
+import { overloaded, type Limits } from './limits.js';
 import { mayWake } from './wake.js';
 import { isSharedBy, portOf, type Lookup, type Port, type Refusal, type Route } from './table.js';
 
-export interface Rules {
+export interface Rules extends Limits {
   secret: string;
   origins: Origins;
   passes: Passes;
-  /** Requests of one sandbox at a time. */
-  maxRequests: number;
-  /** WebSockets of one sandbox at a time, counted apart. */
-  maxTunnels: number;
 }
 
 /** Everything about a request that was found out on the way. */
@@ -108,9 +105,9 @@ function contextOf(head: RequestHead, located: Located, route: Route, rules: Rul
 }
 
 /** Where the pod is, or why nobody can be sent there now. Also asked again before a dial is repeated. */
-export function resolve(forward: Forward, rules: Pick<Rules, 'maxRequests' | 'maxTunnels'>): Decision {
+export function resolve(forward: Forward, limits: Limits): Decision {
   const { route, port } = forward;
-  const answer = unavailable(route, port) ?? overloaded(forward, rules);
+  const answer = unavailable(route, port) ?? overloaded(forward, limits);
   return answer === undefined ? { do: 'forward', forward } : answered(answer, forward);
 }
 
@@ -137,19 +134,6 @@ function unavailable(route: Route, port: Port): Answer | undefined {
   if (port.number === undefined)
     return { status: 502, reason: 'NothingListening', message: 'This sandbox has no port of that name.' };
   return undefined;
-}
-
-function overloaded(
-  { route, head, events }: Forward,
-  rules: Pick<Rules, 'maxRequests' | 'maxTunnels'>,
-): Answer | undefined {
-  const full =
-    head.websocket || events !== undefined
-      ? route.load.tunnels >= rules.maxTunnels
-      : route.load.requests >= rules.maxRequests;
-  return full
-    ? { status: 429, reason: 'TooManyRequests', message: 'Too many open requests to this sandbox.', retryAfter: 1 }
-    : undefined;
 }
 
 export function answered(answer: Answer, context: Context): Decision {

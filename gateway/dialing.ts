@@ -2,6 +2,7 @@
 import type { Answer } from './answers.js';
 import type { Exchange } from './books.js';
 import { resolve, type Forward } from './decide.js';
+import { NO_LIMITS } from './limits.js';
 import type { Upstream } from './pool.js';
 import { dialByRelay, type Relay } from './relay.js';
 import { isPlatform, portOf } from './table.js';
@@ -62,13 +63,16 @@ function dialFailed(exchange: Exchange, then: Then, code: string): void {
     const port = portOf(route, forward.located.port);
     const again = resolve({ ...forward, route, port }, NO_LIMITS);
     if (again.do === 'answer') return then.fail(exchange, again.answer);
-    // The books were opened on this counter, so they are closed on it.
-    exchange.forward = { ...forward, route: { ...route, load: forward.route.load }, port };
+    // The books were opened on these counters, so they are closed on them.
+    exchange.forward = {
+      ...forward,
+      route: { ...route, load: forward.route.load, ownerLoad: forward.route.ownerLoad },
+      port,
+    };
     connectPod(exchange, then);
   }, DIAL_PAUSE_MS * exchange.dials);
   exchange.cancelDial = () => clearTimeout(timer);
 }
-const NO_LIMITS = { maxRequests: Infinity, maxTunnels: Infinity };
 
 function nobodyThere({ forward }: Exchange, code: string): Answer {
   if (forward.port.name === 'agent')

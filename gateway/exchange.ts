@@ -15,6 +15,7 @@ import { advance, type Body } from './http/body.js';
 import { BadMessage, MAX_RESPONSE_HEAD } from './http/message.js';
 import { fieldOf, headToKeep, isNavigation, KEY_PARAMETER, queryOf, withoutParameter } from './http/request.js';
 import { parseResponse, type ResponseHead } from './http/response.js';
+import { enter, leave } from './limits.js';
 import type { LinkUser } from './link.js';
 import type { Upstream } from './pool.js';
 import { isPlatform } from './table.js';
@@ -40,6 +41,7 @@ export function startExchange(connection: Connection, forward: Forward, accepted
     dials: 0,
     request: bodyOfRequest(forward.head),
     response: undefined,
+    counted: forward.head.websocket ? 'streams' : 'requests',
     page: undefined,
     partial: undefined,
     interim: 0,
@@ -51,9 +53,7 @@ export function startExchange(connection: Connection, forward: Forward, accepted
     podIdleMs: undefined,
     over: false,
   };
-  const { load } = forward.route;
-  if (forward.head.websocket) load.tunnels++;
-  else load.requests++;
+  enter(forward.route, exchange.counted);
   connection.user = clientSide(exchange);
   connection.forward = forward;
   touch(exchange);
@@ -187,6 +187,7 @@ function startAnswer(exchange: Exchange, head: ResponseHead, bytes: Buffer, star
   if (exchange.accepted) return refuseAccepted(exchange, 1011, 'the sandbox refused the connection');
   if (head.chunked && forward.head.minor === 0) throw new BadMessage(502, 'chunked answer to HTTP/1.0');
   const response = bodyOfResponse(forward.head.method, head);
+  if (response.kind !== 'none' && head.length === undefined && isEventStream(head)) countAsStream(exchange);
   exchange.response = response;
   exchange.status = head.status;
   exchange.keepAlive =
@@ -202,6 +203,17 @@ function startAnswer(exchange: Exchange, head: ResponseHead, bytes: Buffer, star
   exchange.keepAlive &&= exchange.page === undefined || chunked;
   const shown = exchange.page === undefined ? head : headOfRewritten(head, chunked);
   passAnswer(exchange, bytes, start, headForClient(shown, incoming(exchange)));
+}
+
+const isEventStream = (head: ResponseHead) =>
+  head.fields.some(({ name, value }) => name === 'content-type' && /^text\/event-stream\b/i.test(value));
+
+/** An app's event stream lasts as a WebSocket does. */
+function countAsStream(exchange: Exchange): void {
+  if (exchange.counted === 'streams') return;
+  leave(exchange.forward.route, exchange.counted);
+  exchange.counted = 'streams';
+  enter(exchange.forward.route, exchange.counted);
 }
 
 /** A server says when it hangs up; a second earlier is safe. */

@@ -311,7 +311,7 @@ t.test('limits and silences end in an answer', async (t) => {
   const { port } = await pod(t, (request, response) => {
     if (request.url === '/now') response.end('now');
   });
-  const gateway = await gatewayFor(t, { [A]: { agent: port } }, { maxRequests: 1, maxTunnels: 0 });
+  const gateway = await gatewayFor(t, { [A]: { agent: port } }, { maxRequests: 1, maxStreams: 0 });
   const hanging = rawClient(gateway.port);
   hanging.socket.write(raw(A, 'GET /never HTTP/1.1'));
   await waitFor(() => gateway.table.bySlot(A)?.load.requests === 1);

@@ -217,5 +217,5 @@ t.test('mutated frames: real ends judge them, and other WebSockets do not notice
   t.equal(good.readyState, WebSocket.OPEN);
   good.close();
   await waitFor(() => sockets.clients.size === 0 && gateway.gateway.connections.size === 0);
-  t.equal(gateway.table.bySlot(A)?.load.tunnels, 0);
+  t.equal(gateway.table.bySlot(A)?.load.streams, 0);
 });

@@ -235,7 +235,7 @@ t.test('a WebSocket that nobody reads, and frames that announce the impossible',
     client.socket.destroy();
   }
   await waitFor(() => sockets.clients.size === 0 && gateway.gateway.connections.size === 0);
-  t.equal(gateway.table.bySlot(A)?.load.tunnels, 0);
+  t.equal(gateway.table.bySlot(A)?.load.streams, 0);
 });
 
 /** Steps that grow with the square of their input show as minutes: the limit of the suite catches them, no clock does. */

@@ -41,7 +41,7 @@ async function start(config: GatewayConfig, env: NodeJS.ProcessEnv, log: Logger)
   const accessLog = config.SANDLOT_ACCESS_LOG ? createAccessLog() : noAccessLog;
   const observer = createObserver(registry, accessLog, {
     connections: () => gateway.connections.size,
-    tunnels: () => [...table.routes()].reduce((sum, route) => sum + route.load.tunnels, 0),
+    tunnels: () => [...table.routes()].reduce((sum, route) => sum + route.load.streams, 0),
     routes: () => [...table.routes()].length,
     pool: () => pool.size(),
   });
@@ -97,7 +97,9 @@ function settingsOf(config: GatewayConfig) {
     protocol: config.SANDLOT_GATEWAY_PROTOCOL,
     uiOrigins: config.SANDLOT_UI_ORIGINS,
     maxRequests: config.SANDLOT_MAX_REQUESTS_PER_SANDBOX,
-    maxTunnels: config.SANDLOT_MAX_WEBSOCKETS_PER_SANDBOX,
+    maxStreams: config.SANDLOT_MAX_STREAMS_PER_SANDBOX,
+    maxUserRequests: config.SANDLOT_MAX_REQUESTS_PER_USER,
+    maxUserStreams: config.SANDLOT_MAX_STREAMS_PER_USER,
     trustForwarded: config.SANDLOT_TRUST_PROXY,
   };
 }

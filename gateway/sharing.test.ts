@@ -178,7 +178,7 @@ t.test('a resume closes what was opened with the old key', async (t) => {
   gateway.later(0);
   t.equal(await closed, '1008 access ended');
   t.match(await cut, { code: 'ECONNRESET' });
-  t.equal(gateway.table.bySlot(A)?.load.tunnels, 0);
+  t.equal(gateway.table.bySlot(A)?.load.streams, 0);
   t.equal(gateway.table.bySlot(A)?.load.requests, 0);
 });
 

@@ -21,7 +21,8 @@ export interface Address {
 /** Counters of a slot that outlive changes of its route. */
 export interface Load {
   requests: number;
-  tunnels: number;
+  /** WebSockets and event streams. */
+  streams: number;
   /** Last authorised traffic, ms since 1970; 0 for none. */
   lastTraffic: number;
 }
@@ -50,6 +51,7 @@ export interface Route {
   /** Share links that are good, by their ids. */
   shares: ReadonlyMap<string, Share>;
   load: Load;
+  ownerLoad: OwnerLoad;
   /** Last traffic as any gateway has written it to the Sandbox, ms since 1970; 0 for never. */
   reportedTraffic: number;
 }
@@ -65,6 +67,14 @@ export const isRefusal = (reason: string): reason is Refusal => (REFUSALS as rea
 
 /** Whether authorised requests resume it. */
 export const wakesOnRequest = (route: Route): boolean => route.wakeOnRequest ?? route.template?.wakeOnRequest ?? false;
+
+/** Counters of all sandboxes of one owner. */
+export interface OwnerLoad {
+  requests: number;
+  streams: number;
+  /** Sandboxes that refer to it. */
+  routes: number;
+}
 
 export interface Share {
   /** Names and numbers; undefined for every port of visibility Shared. */
@@ -128,6 +138,16 @@ export function createTable(secret: string, listeners: Listeners = {}): RouteTab
       if (conversations.get(conversation) === entry.slot) conversations.delete(conversation);
     return route;
   };
+  const owners = new Map<string, OwnerLoad>();
+  const takeOwner = (owner: string): OwnerLoad => {
+    const load = owners.get(owner) ?? { requests: 0, streams: 0, routes: 0 };
+    load.routes++;
+    owners.set(owner, load);
+    return load;
+  };
+  const dropOwner = (route: Route | undefined) => {
+    if (route !== undefined && --route.ownerLoad.routes === 0) owners.delete(route.owner);
+  };
   const left = (slot: string) => {
     listeners.moved?.(slot);
     listeners.changed?.(slot);
@@ -163,12 +183,15 @@ export function createTable(secret: string, listeners: Listeners = {}): RouteTab
       const slot = sandbox.status?.slot;
       const isGone = sandbox.metadata.deletionTimestamp !== undefined;
       if (before !== undefined && (before.slot !== slot || isGone)) left(before.slot);
-      if (slot === undefined || !SLOT_PATTERN.test(slot) || isGone) return;
-      const load = before?.slot === slot ? before.load : { requests: 0, tunnels: 0, lastTraffic: 0 };
+      if (slot === undefined || !SLOT_PATTERN.test(slot) || isGone) return dropOwner(before);
+      const load = before?.slot === slot ? before.load : { requests: 0, streams: 0, lastTraffic: 0 };
       const { template } = sandbox.spec;
       const rules = template === undefined ? undefined : rulesOf(idOf({ ...sandbox.metadata, name: template }));
       const route = { ...routeOf(sandbox, slot, secret, load), template: rules };
-      slots.set(slot, { ...route, address: bestOf(addresses.get(slot)) });
+      const ownerLoad = takeOwner(route.owner);
+      // Only now: the counters of an owner's last sandbox must outlive its changes.
+      dropOwner(before);
+      slots.set(slot, { ...route, ownerLoad, address: bestOf(addresses.get(slot)) });
       listeners.changed?.(slot);
       const entry = { slot, key: hashOf(route.key), conversations: conversationsOf(sandbox) };
       indexed.set(id, entry);
@@ -177,6 +200,7 @@ export function createTable(secret: string, listeners: Listeners = {}): RouteTab
     },
     removeSandbox(sandbox) {
       const before = forget(idOf(sandbox.metadata));
+      dropOwner(before);
       if (before !== undefined) left(before.slot);
     },
     upsertTemplate({ metadata, spec }) {
@@ -205,7 +229,7 @@ export function createTable(secret: string, listeners: Listeners = {}): RouteTab
 
 const idOf = (metadata: { namespace?: string; name: string }) => `${metadata.namespace ?? ''}/${metadata.name}`;
 
-function routeOf(sandbox: Sandbox, slot: string, secret: string, load: Load): Route {
+function routeOf(sandbox: Sandbox, slot: string, secret: string, load: Load): Omit<Route, 'ownerLoad'> {
   const epoch = sandbox.status?.keyEpoch ?? 0;
   return {
     slot,

@@ -89,10 +89,10 @@ t.test('text, binary, subprotocol, compression, large messages and close codes',
   client.socket.send(Buffer.from('binary'));
   client.socket.send(large);
   t.same((await client.count(4)).slice(1), ['hello', 'binary', large]);
-  t.equal(gateway.table.bySlot(A)?.load.tunnels, 1);
+  t.equal(gateway.table.bySlot(A)?.load.streams, 1);
   for (const socket of sockets.clients) socket.close(4321, 'enough');
   t.same(await client.closed, { code: 4321, reason: 'enough' });
-  await waitFor(() => gateway.table.bySlot(A)?.load.tunnels === 0 && gateway.gateway.pool.size().open === 0);
+  await waitFor(() => gateway.table.bySlot(A)?.load.streams === 0 && gateway.gateway.pool.size().open === 0);
   t.match(gateway.finished.at(-1), { status: 101, grant: 'key' });
 });
 
@@ -106,7 +106,7 @@ t.test('a refused handshake is the answer of the pod, and the connection ends', 
     401,
   );
   await waitFor(() => gateway.gateway.connections.size === 0);
-  t.equal(gateway.table.bySlot(A)?.load.tunnels, 0);
+  t.equal(gateway.table.bySlot(A)?.load.streams, 0);
 });
 
 t.test('a key in the first frame: the gateway checks it before the pod hears anything', async (t) => {
@@ -184,5 +184,5 @@ t.test('draining tells WebSockets to come back', async (t) => {
   for (const client of [...clients, waiting]) t.same(await client.closed, { code: 1012, reason: 'restarting' });
   await drained;
   await waitFor(() => sockets.clients.size === 0);
-  t.equal(gateway.table.bySlot(A)?.load.tunnels, 0);
+  t.equal(gateway.table.bySlot(A)?.load.streams, 0);
 });

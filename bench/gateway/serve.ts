@@ -18,7 +18,7 @@ const observer = createObserver(new Registry(), createAccessLog(log), {
 });
 const settings = { secret: SECRET, domain: DOMAIN, protocol: 'http', uiOrigins: [UI], trustForwarded: false };
 const gateway = buildGateway(
-  { ...settings, maxRequests: 512, maxTunnels: 15_000 },
+  { ...settings, maxRequests: 512, maxStreams: 15_000, maxUserRequests: 2048, maxUserStreams: 15_000 },
   { table, observer, pool, isSynced: () => true, waker: { wake: () => undefined } },
 );
 const listening = await listenGateway(gateway, { host: '127.0.0.1', port: 0, maxConnections: 30_000 });

@@ -172,9 +172,9 @@ t.test('a stream: history in order, then what happens, with signs of life', asyn
   const before = stream.beats();
   gateway.later(6_000);
   await waitFor(() => stream.beats() > before);
-  t.equal(gateway.table.bySlot(A)?.load.tunnels, 1);
+  t.equal(gateway.table.bySlot(A)?.load.streams, 1);
   stream.close();
-  await waitFor(() => gateway.table.bySlot(A)?.load.tunnels === 0);
+  await waitFor(() => gateway.table.bySlot(A)?.load.streams === 0);
   t.match(gateway.finished.at(-1), { status: 200, grant: 'key' });
 });
 
@@ -224,7 +224,7 @@ t.test('polls carry the same: at once when there is something, else when there i
     next = answer.next;
   }
   const waiting = poll(next);
-  await waitFor(() => gateway.table.bySlot(A)?.load.tunnels === 1);
+  await waitFor(() => gateway.table.bySlot(A)?.load.streams === 1);
   const writing = setInterval(() => log.length < 600 && add(), 2);
   t.teardown(() => clearInterval(writing));
   let answer = await waiting;
@@ -239,7 +239,7 @@ t.test('polls carry the same: at once when there is something, else when there i
     -1,
   );
   const idle = poll(answer.next);
-  await waitFor(() => gateway.table.bySlot(A)?.load.tunnels === 1);
+  await waitFor(() => gateway.table.bySlot(A)?.load.streams === 1);
   gateway.later(21_000);
   t.same(await idle, { events: [], next: answer.next });
 });
@@ -271,7 +271,7 @@ t.test('what cannot be followed is an answer with a reason', async (t) => {
   t.match(stream.frames.at(-1), { event: 'end', data: '{"reason":"Unreachable"}' });
   addPod(gateway, A, { agent: 1 });
   t.match(await get(gateway.port, A, PATH, sse), { status: 503, headers: { 'retry-after': '1' } });
-  t.equal(gateway.table.bySlot(A)?.load.tunnels, 0);
+  t.equal(gateway.table.bySlot(A)?.load.streams, 0);
 });
 
 t.test('a resume ends it, a stop of the gateway sends it elsewhere', async (t) => {
@@ -287,7 +287,7 @@ t.test('a resume ends it, a stop of the gateway sends it elsewhere', async (t) =
   const moving = await open(gateway);
   await waitFor(() => moving.frames.length === 2);
   const poll = get(gateway.port, A, `${PATH}?transport=poll&after=e-0`);
-  await waitFor(() => gateway.table.bySlot(A)?.load.tunnels === 2);
+  await waitFor(() => gateway.table.bySlot(A)?.load.streams === 2);
   // Let the poll get to where it waits.
   await new Promise((resolve) => setTimeout(resolve, 100));
   const drained = gateway.listening.drain(1_000);
@@ -322,7 +322,7 @@ t.test('a client that does not read is cut, and costs no more than a buffer', as
 t.test('streams have a limit of their own', async (t) => {
   const { gateway, add } = await agent(t);
   add();
-  gateway.gateway.rules.maxTunnels = 1;
+  gateway.gateway.rules.maxStreams = 1;
   const stream = await open(gateway);
   await waitFor(() => stream.frames.length === 2);
   t.match(await get(gateway.port, A, `${PATH}?transport=poll`), { status: 429, headers: { 'retry-after': '1' } });

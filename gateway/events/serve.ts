@@ -1,6 +1,7 @@
 /** Puts a client that reads events together with its source. */
 import { stash, type ClientUser, type Connection } from '../connection.js';
 import type { Forward } from '../decide.js';
+import { enter } from '../limits.js';
 import { followEvents } from './follow.js';
 import { createPoll } from './poll.js';
 import type { EventsRequest } from './request.js';
@@ -18,7 +19,7 @@ export function serveEvents(connection: Connection, forward: Forward, wanted: Ev
     status: 0,
     over: false,
   };
-  forward.route.load.tunnels++;
+  enter(forward.route, 'streams');
   connection.forward = forward;
   const { route, port } = forward;
   const pod = {

@@ -2,6 +2,7 @@
 import type { Answer } from '../answers.js';
 import { sendAnswer, type Connection } from '../connection.js';
 import { readable, type Forward } from '../decide.js';
+import { leave } from '../limits.js';
 import type { Sink } from './follow.js';
 import type { EventsRequest } from './request.js';
 
@@ -65,7 +66,7 @@ export function settleVisit(visit: Visit, answer?: Pick<Answer, 'reason'>): void
   visit.over = true;
   const { connection, forward } = visit;
   connection.forward = undefined;
-  forward.route.load.tunnels--;
+  leave(forward.route, 'streams');
   connection.gateway.observer.finished({
     ip: connection.ip,
     head: forward.head,

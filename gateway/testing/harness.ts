@@ -58,7 +58,9 @@ export async function startTestGateway(
     timeouts?: Partial<Timeouts>;
     waker?: Waker;
     maxRequests?: number;
-    maxTunnels?: number;
+    maxStreams?: number;
+    maxUserRequests?: number;
+    maxUserStreams?: number;
     port?: number;
     /** With the port, for browsers. */
     domain?: string;
@@ -75,7 +77,9 @@ export async function startTestGateway(
       protocol: 'http',
       uiOrigins: [options.ui ?? UI],
       maxRequests: options.maxRequests ?? 1000,
-      maxTunnels: options.maxTunnels ?? 1000,
+      maxStreams: options.maxStreams ?? 1000,
+      maxUserRequests: options.maxUserRequests ?? 2000,
+      maxUserStreams: options.maxUserStreams ?? 2000,
       trustForwarded: false,
     },
     {

@@ -35,7 +35,9 @@ export function rulesOf(more: { maxRequests?: number } = {}) {
       protocol: 'http',
       uiOrigins: [UI],
       maxRequests: more.maxRequests ?? 9,
-      maxTunnels: 9,
+      maxStreams: 9,
+      maxUserRequests: 99,
+      maxUserStreams: 99,
       trustForwarded: false,
     },
     {
