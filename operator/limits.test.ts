@@ -6,6 +6,7 @@ import { conditionOf, isReady, SANDBOX, type Sandbox } from '../contracts/resour
 import { EVENT, POD } from '../kube/kinds.js';
 import { endSuite, startCluster } from '../test/support/cluster.js';
 import type { LimitPolicy } from './limits/place.js';
+import { mortal } from './testing/mortal.js';
 import { startScene, type Scene } from './testing/scene.js';
 import { until } from './testing/until.js';
 
@@ -137,6 +138,44 @@ await t.test('limits on a Kubernetes API', { timeout: 280_000 }, async (t) => {
       return served && all.filter(isReady).length === 2;
     });
     t.equal(most(), 2);
+  });
+
+  /** One sandbox takes the place of another; the operator dies after its `lifetime`-th write. False when it did not. */
+  const makeRoomAndDie = async (t: Parameters<typeof countPods>[0], lifetime: number): Promise<boolean> => {
+    const death = mortal(client, lifetime);
+    const s = await startScene(cluster, death.client, {
+      policy: { overOwnerLimit: 'PauseLeastActive', perOwner: 1 },
+    });
+    const most = countPods(t, s.namespace, 'u');
+    let replaced: Promise<void> | undefined;
+    const when = (name: string, match: (sandbox: Sandbox) => boolean) =>
+      until(`${name} after a death at write ${lifetime}`, async () => {
+        if (death.died()) await (replaced ??= s.restart());
+        await s.pods();
+        return match(await s.get(name));
+      });
+    try {
+      await s.sandbox('one', { owner: 'u' });
+      await when('one', isReady);
+      await s.sandbox('two', { owner: 'u' });
+      await when('two', isReady);
+      await when('one', (one) => one.status?.phase === 'Paused' && reasonOf(one, 'Paused') === 'TooManySandboxes');
+      if ((await s.pods()).length !== 1 || most() !== 1) throw new Error(`${most()} pods after write ${lifetime}`);
+      return death.died();
+    } finally {
+      await s.close();
+    }
+  };
+
+  await t.test('killed after any of its writes, the limit holds and the right one is paused', async (t) => {
+    const AT_ONCE = 4;
+    for (let lifetime = 1; lifetime < 60; lifetime += AT_ONCE) {
+      const turns = Array.from({ length: AT_ONCE }, (_, index) => makeRoomAndDie(t, lifetime + index));
+      const died = await Promise.all(turns);
+      t.pass(`writes ${lifetime} to ${lifetime + AT_ONCE - 1}`);
+      if (!died.every(Boolean)) return;
+    }
+    t.fail('more than 60 writes');
   });
 
   await t.test('the end', () => endSuite(cluster));

@@ -53,6 +53,7 @@ await t.test('admission by the chart', { skip, timeout: 200_000 }, async (t) => 
     HELM,
     [
       ['template', RELEASE, `${packageRoot()}/helm/sandlot`, '--namespace', namespace],
+      ['--set', 'apiServer.enabled=false'],
       [
         '--set',
         'gateway.domain=sandbox.example.com',
