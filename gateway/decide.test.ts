@@ -48,6 +48,27 @@ t.test('locate: every form of address', async (t) => {
     [at(DOMAIN, `/agent-server-proxy/${A}/alive`), `proxy-path ${A} agent /alive /agent-server-proxy/${A}`],
     [at(DOMAIN, `/agent-server-proxy/${DASHED}/alive`), `proxy-path ${A} agent /alive /agent-server-proxy/${DASHED}`],
     [at(DOMAIN, '/agent-server-proxy/api/x', key), `proxy-path ${A} agent /api/x /agent-server-proxy`],
+    [at(DOMAIN, `/api/proxy/${A}/alive`), `proxy-path ${A} agent /alive /api/proxy/${A}`],
+    [at(DOMAIN, `/api/proxy/${DASHED}/alive`), `proxy-path ${A} agent /alive /api/proxy/${DASHED}`],
+    [at(DOMAIN, '/api/proxy/api/x', key), `proxy-path ${A} agent /api/x /api/proxy`],
+    [at(DOMAIN, '/api/proxyx/api/x', key), `key ${A} agent /api/proxyx/api/x `],
+    [
+      at(DOMAIN, '/api/sandbox-port/8080/p?q', { referer: `http://${DOMAIN}/api/sandbox-port/${A}/8080/` }),
+      `port-path ${A} 8080 /p?q /api/sandbox-port/8080`,
+    ],
+    [
+      at(DOMAIN, '/api/sandbox-port/8080/p', { referer: `http://${DOMAIN}/${A}/8080/`, cookie: `sandlot-pass-${B}=x` }),
+      `port-path ${A} 8080 /p /api/sandbox-port/8080`,
+    ],
+    [
+      at(DOMAIN, '/api/sandbox-port/8080/p', {
+        referer: `http://evil.example/${A}/`,
+        cookie: `a=b; sandlot-pass-${B}=x`,
+      }),
+      `port-path ${B} 8080 /p /api/sandbox-port/8080`,
+    ],
+    [at(DOMAIN, '/api/sandbox-port/8080/p', { cookie: `sandlot-pass-${A}=x; sandlot-pass-${B}=y` }), undefined],
+    [at(DOMAIN, '/api/sandbox-port/8080/p'), undefined],
     [at(DOMAIN, `/sockets/events/${CONVERSATION}?a`), `conversation ${A} agent /sockets/events/${CONVERSATION}?a `],
     [at(DOMAIN, `/sockets/events/${DASHED}`), `conversation ${A} agent /sockets/events/${DASHED} `],
     [at(DOMAIN, `/api/conversations/${DASHED}/run`), `conversation ${A} agent /api/conversations/${DASHED}/run `],

@@ -2,7 +2,7 @@
 import { conversationHex, SLOT_PATTERN } from '../contracts/names.js';
 import { parseHost, parsePortRef, type PortRef } from '../contracts/urls.js';
 import { ownCopy } from './http/message.js';
-import { KEY_PARAMETER, queryOf, type RequestHead } from './http/request.js';
+import { fieldOf, KEY_PARAMETER, queryOf, type RequestHead } from './http/request.js';
 import type { Lookup } from './table.js';
 
 /** How a request's sandbox was found; a label in log and metrics. */
@@ -50,10 +50,37 @@ function locateByPath(head: RequestHead): Located | undefined {
   if (SLOT_PATTERN.test(first)) return pathForm(head, first, second);
   if (first === 'agent-server-proxy' && SLOT_PATTERN.test(second))
     return cut(head, { slot: second, port: 'agent', prefix: `/${first}/${second}`, source: 'proxy-path' });
-  if (first !== 'api' || second !== 'sandbox-port' || !SLOT_PATTERN.test(third)) return undefined;
+  if (first !== 'api') return undefined;
+  if (second === 'proxy' && SLOT_PATTERN.test(third))
+    return cut(head, { slot: third, port: 'agent', prefix: `/api/proxy/${third}`, source: 'proxy-path' });
+  if (second !== 'sandbox-port') return undefined;
+  if (!SLOT_PATTERN.test(third)) return portWithoutSlot(head, third);
   const port = parsePortRef(fourth);
   if (port === undefined || fourth === '') return undefined;
   return cut(head, { slot: third, port, prefix: `/api/sandbox-port/${third}/${fourth}`, source: 'port-path' });
+}
+
+/** The older form `/api/sandbox-port/<port>/…`: the page that asks tells the sandbox, or the only pass that the browser holds. */
+function portWithoutSlot(head: RequestHead, text: string): Located | undefined {
+  const port = text === '' ? undefined : parsePortRef(text);
+  const slot = port === undefined ? undefined : (slotOfReferer(head) ?? onlySlotOf(head.cookie));
+  if (port === undefined || slot === undefined) return undefined;
+  return cut(head, { slot, port, prefix: `/api/sandbox-port/${text}`, source: 'port-path' });
+}
+
+/** Of a page of this very host in a form that names it. */
+function slotOfReferer(head: RequestHead): string | undefined {
+  const match = /^https?:\/\/([^/?#]+)\/(?:api\/sandbox-port\/)?(s[a-z2-7]{13})(?=[/?#]|$)/i.exec(
+    fieldOf(head, 'referer') ?? '',
+  );
+  return match?.[1]?.toLowerCase() === head.host ? match[2] : undefined;
+}
+
+function onlySlotOf(cookie: string | undefined): string | undefined {
+  const slots = new Set(
+    Array.from((cookie ?? '').matchAll(/sandlot-pass-(s[a-z2-7]{13})(?=[-=])/g), (match) => match[1]),
+  );
+  return slots.size === 1 ? [...slots][0] : undefined;
 }
 
 function pathForm(head: RequestHead, slot: string, second: string): Located {
@@ -83,17 +110,18 @@ function locateByKey(head: RequestHead, lookup: Lookup): Located | undefined {
   return { slot, port: 'agent', target: head.target, prefix: '', source: 'key' };
 }
 
-/** `/agent-server-proxy/<conversation>/…`, or without the id where a key tells the sandbox. */
+/** `/agent-server-proxy/<conversation>/…`, `/api/proxy/<conversation>/…`, or without the id where a key tells the sandbox. */
 function agentServerProxy(head: RequestHead): Omit<Located, 'slot'> | undefined {
-  const match = /^\/agent-server-proxy(\/(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=\/|$))?/i.exec(
-    head.path,
-  );
+  const match =
+    /^\/(?:agent-server-proxy|api\/proxy)(?=\/|$)(\/(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=\/|$))?/i.exec(
+      head.path,
+    );
   if (match === null) return undefined;
   return cut(head, { slot: '', port: 'agent', prefix: match[0], source: 'proxy-path' });
 }
 
 const CONVERSATION =
-  /^\/(?:sockets\/events|api\/conversations|agent-server-proxy)\/([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\/|$)/i;
+  /^\/(?:sockets\/events|api\/conversations|api\/proxy|agent-server-proxy)\/([0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\/|$)/i;
 
 function locateByConversation(head: RequestHead, lookup: Lookup): Located | undefined {
   const id = CONVERSATION.exec(head.path)?.[1];
