@@ -19,6 +19,7 @@ import { createIngest } from './ingest/ingest.js';
 import { createLiveStatus } from './ingest/live.js';
 import { createQuota, DEFAULT_LIMITS } from './ingest/quota.js';
 import { createApiMetrics } from './metrics.js';
+import { tellRoomMade } from './ingest/room.js';
 import { createPendingDelivery } from './ingest/pending.js';
 import { createImages } from './runtime/images.js';
 import { createControl } from './sandboxes/control.js';
@@ -90,6 +91,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
         );
     },
   });
+  const stopTelling = tellRoomMade({ directory, prisma, ingest, log });
   const deps: Deps = {
     ...outside,
     identify: identifyLocal(createKeyCheck({ prisma, clock })),
@@ -124,6 +126,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
       return silentMs > SILENCE_MS ? [`the cluster has been silent for ${Math.round(silentMs / 1000)} s`] : [];
     },
     async stop() {
+      stopTelling();
       await starts.stop();
       await Promise.all([catchUp.stop(), pending.stop()]);
       await Promise.all([directory.stop(), templates.stop()]);

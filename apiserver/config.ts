@@ -1,7 +1,8 @@
 /** The API server's one reader of the environment. */
 import { z } from 'zod';
 import type { GatewayAddress } from '../contracts/urls.js';
-import { ConfigError, list, logLevel, port, readConfig, secret, whole } from '../process/config.js';
+import type { Limits } from './start/admit.js';
+import { ConfigError, list, logLevel, numbersByName, port, readConfig, secret, whole } from '../process/config.js';
 import { identityOf, identityShape, type IdentitySettings } from './identity/settings.js';
 import { DEFAULT_LIMITS, type QuotaLimits } from './ingest/quota.js';
 
@@ -46,6 +47,10 @@ const schema = z.object({
   SANDLOT_CONVERSATION_EVENTS: whole(100, 100_000_000).default(DEFAULT_LIMITS.conversationEvents),
   SANDLOT_CONVERSATION_MIB: whole(1, 1_000_000).default(DEFAULT_LIMITS.conversationBytes / MIB),
   SANDLOT_USER_MIB: whole(1, 100_000_000).default(DEFAULT_LIMITS.userBytes / MIB),
+  /** The operator's limits, so that a start over one is refused before anything is made. */
+  SANDLOT_MAX_RUNNING_PER_OWNER: whole(0, 1_000_000).default(0),
+  SANDLOT_MAX_RUNNING_OF_OWNERS: numbersByName().default(new Map()),
+  SANDLOT_OVER_OWNER_LIMIT: z.enum(['Refuse', 'PauseLeastActive']).default('Refuse'),
   LOG_LEVEL: logLevel().default('info'),
 });
 
@@ -63,6 +68,7 @@ export interface ApiConfig {
   identity: IdentitySettings;
   template: string | undefined;
   startTimeoutMs: number;
+  limits: Limits;
   runtimeClasses: Readonly<Record<string, string>>;
   runtimeRegistry: string | undefined;
   quota: QuotaLimits;
@@ -94,6 +100,11 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
     identity,
     template: read.SANDLOT_SANDBOX_TEMPLATE,
     startTimeoutMs: read.SANDLOT_START_TIMEOUT_SECONDS * 1000,
+    limits: {
+      perOwner: read.SANDLOT_MAX_RUNNING_PER_OWNER,
+      ofOwners: read.SANDLOT_MAX_RUNNING_OF_OWNERS,
+      overOwnerLimit: read.SANDLOT_OVER_OWNER_LIMIT,
+    },
     runtimeClasses: Object.fromEntries(read.SANDLOT_RUNTIME_CLASSES.map((pair) => pair.split('=') as [string, string])),
     runtimeRegistry: read.SANDLOT_RUNTIME_REGISTRY,
     quota: {

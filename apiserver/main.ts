@@ -38,6 +38,8 @@ Environment:
                                stored history at most, of a conversation and of a user (1000000, 1024, 51200)
   SANDLOT_GATEWAY_DOMAIN, SANDLOT_GATEWAY_PROTOCOL, SANDLOT_GATEWAY_FORM
                                how browsers reach sandboxes (sandbox.localhost:3001, http, host|sibling|path)
+  SANDLOT_MAX_RUNNING_PER_OWNER, SANDLOT_MAX_RUNNING_OF_OWNERS, SANDLOT_OVER_OWNER_LIMIT
+                               the operator's limits, for a refusal before anything is made (0, {}, Refuse)
   SANDLOT_RUNTIME_CLASSES      RuntimeClasses by the names that callers of the Runtime API use: sysbox-runc=kata,gvisor=
                                (an empty one leaves the template's; unnamed ones are taken as they are)
   SANDLOT_RUNTIME_REGISTRY     where their images come from, for /registry_prefix and /image_exists (ghcr.io/owner)

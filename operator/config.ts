@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { list, logLevel, port, readConfig, secret, url, whole } from '../process/config.js';
+import { list, logLevel, numbersByName, port, readConfig, secret, url, whole } from '../process/config.js';
 import { version } from '../process/root.js';
 import type { LimitPolicy } from './limits/place.js';
 
@@ -23,26 +23,6 @@ const schema = z.object({
   SANDLOT_OVER_OWNER_LIMIT: z.enum(['Refuse', 'PauseLeastActive']).default('Refuse'),
   LOG_LEVEL: logLevel().default('info'),
 });
-
-const BY_NAME = 'must be a JSON object of numbers from 0 to 1000000, like {"alice":20,"bob":0}';
-
-function numbersByName() {
-  const shape = z.record(z.string().min(1), z.number().int().min(0).max(1_000_000));
-  return z.string().transform((text, context): ReadonlyMap<string, number> => {
-    const parsed = shape.safeParse(parseJson(text));
-    if (parsed.success) return new Map(Object.entries(parsed.data));
-    context.addIssue({ code: 'custom', message: BY_NAME });
-    return z.NEVER;
-  });
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
-}
 
 export function limitPolicyOf(config: OperatorConfig): LimitPolicy {
   return {

@@ -101,3 +101,24 @@ export const logLevel = () =>
   z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], {
     error: 'must be one of fatal, error, warn, info, debug, trace',
   });
+
+const BY_NAME = 'must be a JSON object of numbers from 0 to 1000000, like {"alice":20,"bob":0}';
+
+/** A JSON object of numbers. */
+export function numbersByName() {
+  const shape = z.record(z.string().min(1), z.number().int().min(0).max(1_000_000));
+  return z.string().transform((text, context): ReadonlyMap<string, number> => {
+    const parsed = shape.safeParse(parseJson(text));
+    if (parsed.success) return new Map(Object.entries(parsed.data));
+    context.addIssue({ code: 'custom', message: BY_NAME });
+    return z.NEVER;
+  });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}

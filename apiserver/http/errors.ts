@@ -53,6 +53,7 @@ export const ERRORS = {
   profile_exists: detail(409, 'A profile of that name exists.'),
   too_many_keys: detail(409, 'There are too many API keys; delete some first.'),
   too_many_profiles: detail(409, 'Profile limit reached (10).'),
+  key_reused: detail(409, 'This Idempotency-Key was used for another start.'),
   conversation_exists: detail(409, 'A conversation with that id exists.'),
   start_conflict: detail(409, 'The sandbox belongs to another start.'),
   sandbox_gone: detail(410, 'The sandbox of this conversation is gone.'),

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { conversationHex } from '../../contracts/names.js';
 import { ApiError, type FieldIssue } from './errors.js';
 
-export type Where = 'query' | 'body' | 'path';
+export type Where = 'query' | 'body' | 'path' | 'header';
 
 /** Throws ApiError `validation`. */
 export function parse<Schema extends z.ZodType>(schema: Schema, value: unknown, where: Where): z.infer<Schema> {

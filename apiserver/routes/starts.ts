@@ -3,13 +3,16 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { conversationHex } from '../../contracts/names.js';
 import type { Prisma, StartTask } from '../db/generated/client.js';
+import type { OwnedDb } from '../db/owned.js';
 import type { Deps } from '../deps.js';
-import { ApiError } from '../http/errors.js';
+import { statusOf } from '../sandboxes/status.js';
+import { settingsStore } from '../settings/store.js';
 import { pageOf, readCursor } from '../http/page.js';
 import { batchIds, limit, moment, pageId, parse, repeated, uuid } from '../http/validate.js';
 import { withSuggestedTask } from '../start/first-message.js';
-import { echoOf, startRequest } from '../start/request.js';
-import { FINAL, shownTask } from '../start/tasks.js';
+import { admit } from '../start/admit.js';
+import { echoOf, startRequest, type StartRequest } from '../start/request.js';
+import { shownTask } from '../start/tasks.js';
 
 const filters = { conversation_id__eq: uuid.optional(), created_at__gte: moment.optional() };
 const ORDERS = ['CREATED_AT', 'CREATED_AT_DESC', 'UPDATED_AT', 'UPDATED_AT_DESC'] as const;
@@ -22,24 +25,26 @@ const searchQuery = z.object({
 });
 const batchQuery = z.object({ ids: repeated });
 
-/** Of one user; each holds a sandbox and a connection to it. */
-const MAX_UNFINISHED = 100;
+const keyHeader = z.object({ 'idempotency-key': z.string().min(1).max(200).optional() });
 
 export function startRoutes(app: FastifyInstance, deps: Deps): void {
   app.post('/app-conversations', async (request) => {
-    const task = await createTask(deps, request);
-    deps.starts.begin(task);
+    const { task, again } = await createTask(deps, request);
+    if (!again) deps.starts.begin(task);
     return shownTask(task, request.user.shown, { fresh: true });
   });
 
   app.post('/app-conversations/stream-start', async (request, reply) => {
-    const task = await createTask(deps, request);
+    const { task, again } = await createTask(deps, request);
+    // Sent again, it is told as it is by now.
+    if (again) return [shownTask(task, request.user.shown, { fresh: true })];
     const { raw } = reply.hijack();
     raw.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' });
     await streamStates(deps, task, (state, first) => {
       raw.write(`${first ? '[' : ','}${JSON.stringify(shownTask(state, request.user.shown, { fresh: true }))}`);
     });
     raw.end(']');
+    return reply;
   });
 
   app.get('/app-conversations/start-tasks/search', async ({ query, owned, user }) => {
@@ -71,28 +76,43 @@ export function startRoutes(app: FastifyInstance, deps: Deps): void {
   });
 }
 
-/** Validates and writes the task; from here on it survives this process. */
-async function createTask(deps: Deps, { body, owned, user }: FastifyRequest): Promise<StartTask> {
+/** Validates and writes the task; from here on it survives this process. One that is sent again is not begun again. */
+async function createTask(deps: Deps, request: FastifyRequest): Promise<{ task: StartTask; again: boolean }> {
+  const { body, user, owned } = request;
   const wanted = withSuggestedTask(parse(startRequest, body ?? {}, 'body'));
-  if ((await owned.startTask.count({ where: { status: { notIn: FINAL as string[] } } })) >= MAX_UNFINISHED)
-    throw new ApiError('too_many_starts');
+  const { 'idempotency-key': idempotencyKey = null } = parse(keyHeader, request.headers, 'header');
   const id = conversationHex(randomUUID());
   const conversationId = wanted.conversation_id ?? conversationHex(randomUUID());
-  // Not by owner: an id that anybody has cannot be had again, and nothing else is told of it.
-  const taken =
-    wanted.conversation_id !== null && (await deps.db.prisma.conversation.count({ where: { id: conversationId } })) > 0;
-  if (taken) throw new ApiError('conversation_exists');
-  return await owned.startTask.create({
+  return await admit(deps.db.prisma, {
     data: {
       id,
       ownerId: user.id,
       status: 'WORKING',
       conversationId,
+      idempotencyKey,
       request: echoOf(wanted) as unknown as Prisma.InputJsonValue,
       secrets: wanted.secrets === null ? null : deps.box.seal(JSON.stringify(wanted.secrets), `start/${id}`),
       ...deps.starts.lease(),
     },
+    chosenId: wanted.conversation_id !== null,
+    needsPlace: await makesSandbox(deps, owned, user.id, wanted),
+    running: new Set(
+      deps.directory
+        .ownedBy(user.id)
+        .filter((sandbox) => sandbox.spec.runState !== 'Paused' && ['RUNNING', 'STARTING'].includes(statusOf(sandbox)))
+        .map(({ metadata }) => metadata.name),
+    ),
+    limits: deps.config.limits,
   });
+}
+
+/** Not where it joins another conversation's; where the user lets conversations share, the operator's limit speaks. */
+async function makesSandbox(deps: Deps, owned: OwnedDb, ownerId: string, wanted: StartRequest): Promise<boolean> {
+  if (wanted.sandbox_id !== null || wanted.parent_conversation_id !== null) return false;
+  const { perOwner, ofOwners } = deps.config.limits;
+  if ((ofOwners.get(ownerId) ?? perOwner) === 0) return false;
+  const settings = await settingsStore(owned, deps.box, ownerId).read();
+  return (settings?.scalars.sandbox_grouping_strategy ?? 'NO_GROUPING') === 'NO_GROUPING';
 }
 
 /** Every state once, until the last. A client that hangs up does not stop the start. */

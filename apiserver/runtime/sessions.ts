@@ -1,9 +1,9 @@
 /** What a caller of the Runtime API does with its sessions, as writes to Sandboxes. Each is safe to repeat. */
 import { ANNOTATION } from '../../contracts/labels.js';
-import { conditionOf, type Sandbox, type SandboxSpec } from '../../contracts/resources.js';
+import type { Sandbox, SandboxSpec } from '../../contracts/resources.js';
 import type { Deps } from '../deps.js';
 import { ApiError } from '../http/errors.js';
-import { keyOf, slotOf, statusOf } from '../sandboxes/status.js';
+import { keyOf, limitOf, slotOf, statusOf } from '../sandboxes/status.js';
 import { sandboxNameOf } from './request.js';
 import { sessionOf } from './view.js';
 
@@ -15,8 +15,6 @@ const GONE_WAIT_MS = 10_000;
 const PAUSE_WAIT_MS = 10_000;
 /** A deletion that was accepted comes back by the watch. */
 const SEEN_WAIT_MS = 2_000;
-/** Conditions of a Sandbox that a limit holds back. */
-const LIMITS = new Set(['OwnerLimitReached', 'NamespaceLimitReached']);
 
 export function findSession({ directory }: Needs, owner: string, session: string): Sandbox | undefined {
   const sandbox = directory.get(sandboxNameOf(owner, session));
@@ -92,9 +90,8 @@ async function waitForKey({ directory }: Needs, asked: Sandbox): Promise<Sandbox
     seen ||= now !== undefined;
     if (now === undefined && seen) throw new ApiError('no_runtime');
     if (now === undefined) return undefined;
-    const ready = conditionOf(now, 'Ready');
-    if (ready !== undefined && LIMITS.has(ready.reason))
-      throw new ApiError('too_many_sandboxes', { text: ready.message });
+    const limit = limitOf(now);
+    if (limit !== undefined) throw new ApiError('too_many_sandboxes', { text: limit });
     const taken = (now.status?.observedGeneration ?? 0) >= generation && now.spec.runState !== 'Paused';
     return taken && keyOf(now, '') !== undefined ? now : undefined;
   };

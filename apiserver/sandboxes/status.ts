@@ -94,9 +94,19 @@ export function failureOf(sandbox: Sandbox): string | undefined {
   return ready === undefined ? 'the sandbox failed' : `${ready.message} (${ready.reason})`;
 }
 
+const LIMITS = new Set(['OwnerLimitReached', 'NamespaceLimitReached']);
+
+/** The limit that holds a sandbox back, in the operator's words. */
+export function limitOf(sandbox: Sandbox): string | undefined {
+  const ready = conditionOf(sandbox, 'Ready');
+  return ready !== undefined && LIMITS.has(ready.reason) ? ready.message : undefined;
+}
+
 /** One sentence on what a starting sandbox waits for. */
 export function progressOf(sandbox: Sandbox): string {
   const pool = sandbox.status?.pool;
+  const limit = limitOf(sandbox);
+  if (limit !== undefined) return limit;
   if (sandbox.status?.slot === undefined) return 'Waiting for the operator to take the sandbox up';
   for (const type of ['WorkspaceReady', 'PodScheduled', 'PodReady', 'AgentReady']) {
     const condition = conditionOf(sandbox, type);

@@ -59,6 +59,7 @@ export async function startRig(cluster: Cluster, db: Database, change: Partial<O
       gateway: { form: 'host', protocol: 'http', domain: 'sandbox.localhost:3001' },
       template: undefined,
       startTimeoutMs: 30_000,
+      limits: { perOwner: 0, ofOwners: new Map(), overOwnerLimit: 'Refuse' },
       runtimeClasses: {},
       runtimeRegistry: undefined,
       namespace: cluster.namespace,
