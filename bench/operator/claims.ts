@@ -43,6 +43,7 @@ export async function fillPool(lab: Lab, operator: OperatorProcess): Promise<Row
       // A Secret holds the init keys of many pods.
       target: { limit: 1.02, better: 'lower' },
     },
+    { what: "operator's CPU per filled pod", value: (operator.usage().cpuSeconds / POOL) * 1_000, unit: 'ms' },
     { what: 'all writes per filled pod', value: sum(calls) / POOL, unit: '' },
     { what: `RSS with ${POOL} warm pods`, value: operator.usage().rssMiB, unit: 'MiB' },
   ];
@@ -77,10 +78,15 @@ export interface Claims {
 }
 
 /** Creates sandboxes and tells how long each took to be Ready, and what the operator wrote meanwhile. */
-export async function makeSandboxes(lab: Lab, claims: Claims): Promise<{ made: Made; rows: Row[] }> {
+export async function makeSandboxes(
+  lab: Lab,
+  operator: OperatorProcess,
+  claims: Claims,
+): Promise<{ made: Made; rows: Row[] }> {
   const { what, prefix, count, rate, template = 'bench' } = claims;
   const file = await lab.file(`${prefix}.yaml`, sandbox(template));
   const since = new Date();
+  const before = operator.usage();
   const text = await lab.kubebench(
     ...['make', '-f', file, '-r', 'sandboxes.sandlot.dev/v1alpha1', '-prefix', prefix],
     ...['-n', String(count), '-rate', String(rate), '-timeout', '15m'],
@@ -88,6 +94,7 @@ export async function makeSandboxes(lab: Lab, claims: Claims): Promise<{ made: M
   const made = JSON.parse(text) as Made;
   if (made.ready !== count) throw new Error(`${what}: ${made.ready} of ${count} became ready`);
   await sleep(SETTLE_MS);
+  const cpuSeconds = operator.usage().cpuSeconds - before.cpuSeconds;
   const calls = writes(await callsSince(lab, since));
   const own = byOperator(calls);
   // What fills the pool again is counted with the pool.
@@ -103,18 +110,23 @@ export async function makeSandboxes(lab: Lab, claims: Claims): Promise<{ made: M
         ...(warm ? { target: { limit: 3, better: 'lower' as const } } : {}),
       },
       { what: `${what}: all writes per sandbox`, value: sum(calls) / count, unit: '' },
+      {
+        what: `${what}: operator's CPU per sandbox${warm ? ', refill with it' : ''}`,
+        value: (cpuSeconds / count) * 1_000,
+        unit: 'ms',
+      },
     ],
   };
 }
 
-export async function claimAtRates(lab: Lab): Promise<Row[]> {
-  const slow = await makeSandboxes(lab, { what: '5/s', prefix: 'slow', count: 50, rate: 5 });
+export async function claimAtRates(lab: Lab, operator: OperatorProcess): Promise<Row[]> {
+  const slow = await makeSandboxes(lab, operator, { what: '5/s', prefix: 'slow', count: 50, rate: 5 });
   await poolFull(lab);
-  const fast = await makeSandboxes(lab, { what: '75/s', prefix: 'fast', count: 750, rate: 75 });
+  const fast = await makeSandboxes(lab, operator, { what: '75/s', prefix: 'fast', count: 750, rate: 75 });
   await poolFull(lab);
-  const most = await makeSandboxes(lab, { what: 'most', prefix: 'most', count: 1_000, rate: 0 });
+  const most = await makeSandboxes(lab, operator, { what: 'most', prefix: 'most', count: 1_000, rate: 0 });
   await poolFull(lab);
-  const burst = await makeSandboxes(lab, { what: 'burst of 300', prefix: 'burst', count: 300, rate: 0 });
+  const burst = await makeSandboxes(lab, operator, { what: 'burst of 300', prefix: 'burst', count: 300, rate: 0 });
   await poolFull(lab);
   const ms = (limit: number): Row['target'] => ({ limit, better: 'lower' });
   return [

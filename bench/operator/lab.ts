@@ -80,7 +80,8 @@ export async function startLab(): Promise<Lab> {
       const port = 9_100 + ++operators;
       const child = start(
         process.execPath,
-        [join(packageRoot(), 'bin/sandlot.js'), 'operator'],
+        // What was given to this program, --cpu-prof for instance, is for the operators too.
+        [...process.execArgv, join(packageRoot(), 'bin/sandlot.js'), 'operator'],
         { SANDLOT_SECRET: secret, SANDLOT_HEALTH_PORT: String(port), POD_NAME: `operator-${operators}` },
         `operator-${operators}.log`,
       );

@@ -50,9 +50,9 @@ async function measure(lab: Lab, parts: Set<string>, sizes: number[]): Promise<v
   let operator = await lab.startOperator();
   if (parts.has('claims')) {
     note(await fillPool(lab, operator));
-    note(await claimAtRates(lab));
+    note(await claimAtRates(lab, operator));
   }
-  if (parts.has('cold') || parts.has('stored')) note(await makeCold(lab, COLD));
+  if (parts.has('cold') || parts.has('stored')) note(await makeCold(lab, operator, COLD));
   if (parts.has('handover')) {
     const result = await measureHandover(lab, operator, 5);
     operator = result.operator;
@@ -65,6 +65,7 @@ async function measure(lab: Lab, parts: Set<string>, sizes: number[]): Promise<v
     there = Math.max(there, total);
     note(result.rows);
   }
+  await operator.stop();
   console.log(`\n${table(rows)}`);
 }
 

@@ -15,14 +15,14 @@ const RATE = 75;
 const RECONCILE = { name: 'controller_runtime_reconcile_time_seconds', labels: 'controller="sandbox"' };
 
 /** Cold sandboxes, each with pod, Secret and workspace claim. */
-export async function makeCold(lab: Lab, count: number): Promise<Row[]> {
+export async function makeCold(lab: Lab, operator: OperatorProcess, count: number): Promise<Row[]> {
   const template: SandboxTemplate = {
     metadata: { namespace: 'default', name: 'cold' },
     spec: { image: 'sandlot/sandbox:bench' },
   };
   await lab.client.create(SANDBOX_TEMPLATE, template);
   const what = `${count} cold at once`;
-  const { made, rows } = await makeSandboxes(lab, { what, prefix: 'cold', count, rate: 0, template: 'cold' });
+  const { made, rows } = await makeSandboxes(lab, operator, { what, prefix: 'cold', count, rate: 0, template: 'cold' });
   return [
     { what: `${what}: all ready after`, value: made.all_ready_s, unit: 's' },
     { what: `${what}: per second`, value: made.per_s, unit: '/s' },
@@ -38,7 +38,7 @@ export async function measureStored(
 ): Promise<{ operator: OperatorProcess; rows: Row[] }> {
   const limit = total <= 3_000 ? 200 : total >= 20_000 ? 1_024 : undefined;
   if (total > there)
-    await makeSandboxes(lab, {
+    await makeSandboxes(lab, first, {
       what: `${total} stored`,
       prefix: `stored${total}`,
       count: total - there,
