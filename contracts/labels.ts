@@ -26,6 +26,8 @@ export const ANNOTATION = {
   restarts: 'sandlot.dev/restarts',
   /** On a warm pod: hash of the template it was made from, so that a pool can tell stale pods. */
   templateHash: 'sandlot.dev/template-hash',
+  /** On a warm pod: hash of what a claim must find as the template has it now, while a newer template rolls out. */
+  templateFit: 'sandlot.dev/template-fit',
   /** On a pod that was born warm: the Secret that holds its init key, with those of others, under its slot. */
   initKeys: 'sandlot.dev/init-keys',
   /** On a Sandbox, written by the gateway in steps of a minute: last traffic (RFC 3339). */

@@ -556,6 +556,19 @@ export interface SandboxPoolSpec {
    */
   maxReplicas?: number;
   /**
+   * How warm pods of an older template are replaced. Until then, those that have the ports, rights and workspace of the new one may still be claimed when no new one is ready. Claimed pods are left alone.
+   */
+  rollout?: {
+    /**
+     * Pods above replicas meanwhile, as a number or a share of replicas (default 25%, rounded up); never above maxReplicas.
+     */
+    maxSurge?: number | string;
+    /**
+     * Ready pods that may be missing meanwhile, as a number or a share of replicas (default 25%, rounded down); 100% replaces all at once.
+     */
+    maxUnavailable?: number | string;
+  };
+  /**
    * How fast the pool may create pods, so that refilling never crowds out sandboxes that people wait for.
    */
   refill?: {

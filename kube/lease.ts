@@ -170,7 +170,8 @@ export function startLeaderElection(options: LeaseOptions): LeaderElection {
   };
   /** Sleeps until the next try, or until the term runs out. */
   const pause = async (): Promise<void> => {
-    const period = retryPeriod * (1 + 0.2 * random());
+    // A candidate only reads; it looks twice as often, so that a released Lease is taken up soon.
+    const period = (term === undefined ? retryPeriod / 2 : retryPeriod) * (1 + 0.2 * random());
     const left = term === undefined ? period : Math.max(0, term.until.monotonic - monotonicNow());
     await clock.sleep(Math.min(period, left), stopping.signal).catch(() => undefined);
     if (term !== undefined && !leads()) await endTerm('the term ran out');

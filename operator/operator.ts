@@ -18,7 +18,7 @@ import { createPlaces, type Places } from './limits/places.js';
 import type { OperatorMetrics } from './metrics.js';
 import { createPoolReconciler } from './pool/reconcile.js';
 import { poolViewOf } from './pool/view.js';
-import { templateHashOf } from './pool/warm.js';
+import { templateHashOf, type TemplateHash } from './pool/warm.js';
 import { createAct } from './sandbox/act.js';
 import { createMemory } from './sandbox/memory.js';
 import { observe } from './sandbox/observe.js';
@@ -60,6 +60,8 @@ export const LIMITS: Limits = {
 
 const SANDBOX_WORKERS = 32;
 const POOL_WORKERS = 4;
+/** What runs at the end of a term gets this long; it may be cut between any two of its writes. Another leader waits for it. */
+const HANDOVER_GRACE_MS = 500;
 /** Changes that come in this time are one visit to a pool: in a burst, a thousand of them. */
 const POOL_PAUSE_MS = 25;
 
@@ -116,7 +118,7 @@ export function startOperator(options: OperatorOptions): Operator {
     await aborted(signal);
     const ending = term;
     term = undefined;
-    await Promise.all([ending.sandboxes.stop(), ending.pools.stop()]);
+    await Promise.all([ending.sandboxes.stop(HANDOVER_GRACE_MS), ending.pools.stop(HANDOVER_GRACE_MS)]);
     await events.stop();
   };
 
@@ -190,8 +192,8 @@ function startOf({ metadata, status }: Sandbox, now: number): ['warm' | 'cold', 
 }
 
 /** Cached templates are replaced, never changed, so their identity stands for their content. */
-function memoizedHash(installation: Installation): (template: SandboxTemplateSpec) => string {
-  const hashes = new WeakMap<SandboxTemplateSpec, string>();
+function memoizedHash(installation: Installation): (template: SandboxTemplateSpec) => TemplateHash {
+  const hashes = new WeakMap<SandboxTemplateSpec, TemplateHash>();
   return (template) => {
     const hash = hashes.get(template) ?? templateHashOf(template, installation);
     hashes.set(template, hash);

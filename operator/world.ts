@@ -127,13 +127,13 @@ const warmOf = (object: KubeObject): string | undefined =>
 const sandboxOf = (object: KubeObject): string | undefined =>
   inNamespace(object, ownerOf(object, SANDBOX.kind)?.name ?? object.metadata.labels?.[LABEL.sandbox]);
 
-/** Under what a ready warm pod is found by a claim. */
+/** Under what a ready warm pod is found by a claim: the template's whole hash, and the part that must fit. */
 export const claimableKey = (pool: string, hash: string): string => `${pool}#${hash}`;
-export const claimableOf = (pod: Pod): string | undefined => {
+export const claimableOf = (pod: Pod): string[] => {
   const pool = warmOf(pod);
-  const hash = pod.metadata.annotations?.[ANNOTATION.templateHash];
-  const usable = pool !== undefined && hash !== undefined && isReady(pod) && agentTarget(pod) !== undefined;
-  return usable ? claimableKey(pool, hash) : undefined;
+  if (pool === undefined || !isReady(pod) || agentTarget(pod) === undefined) return [];
+  const { [ANNOTATION.templateHash]: whole, [ANNOTATION.templateFit]: fit } = pod.metadata.annotations ?? {};
+  return [whole, fit].flatMap((hash) => (hash === undefined ? [] : [claimableKey(pool, hash)]));
 };
 
 export const podIndexes = {

@@ -133,7 +133,7 @@ t.test('the built-in pod, whole', async (t) => {
 });
 
 t.test('a warm pod is dormant, without session keys, and says what it was made from', async (t) => {
-  const warm = { templateHash: 'h', initKeys: 'keys' };
+  const warm = { templateHash: { whole: 'h', fit: 'f' }, initKeys: 'keys' };
   const pod = buildPod({ holder: pool, slot, epoch: 1, shape: builtIn, installation, warm });
   const env = pod.spec.containers[0]?.env ?? [];
   t.same(env.slice(-2), [
@@ -143,7 +143,11 @@ t.test('a warm pod is dormant, without session keys, and says what it was made f
   t.notMatch(JSON.stringify(env), 'SESSION_API_KEY');
   t.match(pod.metadata, {
     labels: { 'sandlot.dev/state': 'warm', 'sandlot.dev/pool': 'warm', 'sandlot.dev/template': 'standard' },
-    annotations: { 'sandlot.dev/template-hash': 'h', 'sandlot.dev/init-keys': 'keys' },
+    annotations: {
+      'sandlot.dev/template-hash': 'h',
+      'sandlot.dev/template-fit': 'f',
+      'sandlot.dev/init-keys': 'keys',
+    },
     ownerReferences: [{ kind: 'SandboxPool', uid: 'p-1' }],
   });
   t.notHas(pod.metadata.labels, { 'sandlot.dev/sandbox': 'one' });
@@ -258,7 +262,7 @@ t.test('which sandboxes a warm pod can serve', async (t) => {
 t.test('the template hash follows what shapes pods, and nothing else', async (t) => {
   const base: SandboxTemplateSpec = { image: 'a' };
   const hash = (template: SandboxTemplateSpec, more: Partial<Installation> = {}) =>
-    templateHashOf(template, { ...installation, ...more });
+    templateHashOf(template, { ...installation, ...more }).whole;
   t.equal(hash(base), hash({ image: 'a' }));
   t.equal(hash(base), hash({ image: 'a', lifecycle: { idleTimeout: '1m' } }));
   const changes: SandboxTemplateSpec[] = [
@@ -270,6 +274,12 @@ t.test('the template hash follows what shapes pods, and nothing else', async (t)
   for (const changed of changes) t.not(hash(changed), hash(base), JSON.stringify(changed));
   t.not(hash(base, { uiOrigins: [] }), hash(base), 'the installation shapes pods too');
   t.equal(hash(base, { secret: 't'.repeat(32) }), hash(base), 'secrets are not in it');
+  const fit = (template: SandboxTemplateSpec) => templateHashOf(template, installation).fit;
+  t.same(
+    changes.map((changed) => fit(changed) === fit(base)),
+    [true, true, false, true],
+    'only what a sandbox relies on after the claim has to fit',
+  );
 });
 
 t.test('secrets: a sandbox’s keys of an epoch; the init keys of many warm pods by slot', async (t) => {
@@ -308,7 +318,7 @@ t.test('workspace claims: size, class, and who owns them', async (t) => {
     epoch: 1,
     shape: { ...builtIn, workspace: own },
     installation,
-    warm: { templateHash: 'h', initKeys: 'k' },
+    warm: { templateHash: { whole: 'h', fit: 'f' }, initKeys: 'k' },
   });
   t.match(buildPod(of(workspace)).spec.volumes, [
     {

@@ -20,7 +20,7 @@ export interface PodOptions {
   restarts?: number;
   /** Of warm pods only. */
   warm?: {
-    /** Of the template. */ templateHash: string;
+    /** Of the template. */ templateHash: { whole: string; fit: string };
     /** Name of the Secret with its init key. */ initKeys: string;
   };
 }
@@ -54,7 +54,11 @@ export function buildPod(options: PodOptions): Pod {
 function warmAnnotations({ warm }: PodOptions): Record<string, string> {
   return warm === undefined
     ? {}
-    : { [ANNOTATION.templateHash]: warm.templateHash, [ANNOTATION.initKeys]: warm.initKeys };
+    : {
+        [ANNOTATION.templateHash]: warm.templateHash.whole,
+        [ANNOTATION.templateFit]: warm.templateHash.fit,
+        [ANNOTATION.initKeys]: warm.initKeys,
+      };
 }
 
 function podSpec(options: PodOptions): PodSpec {

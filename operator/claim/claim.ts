@@ -14,10 +14,11 @@ import type { Log } from '../../kube/log.js';
 import { agentTarget, type AgentClient } from '../agent.js';
 import { claimedLabels, ownerReference } from '../build/meta.js';
 import type { Children } from '../children.js';
+import type { TemplateHash } from '../pool/warm.js';
 import { claimableKey, claimableOf, isReady, trimPod, type World } from '../world.js';
 
 export interface Claimer {
-  /** How many pods of a pool (`namespace/name`) could be claimed now. `hash`: the template's; others are stale. */
+  /** How many pods of a pool (`namespace/name`) could be claimed now. `hash`: the part of the template's that must fit. */
   available(pool: string, hash: string): number;
   /** Keeps a pod from being claimed while it is removed; false when a claim has it. */
   reserve(pod: Pod): boolean;
@@ -31,7 +32,7 @@ export interface Claimer {
 export interface ClaimRequest {
   sandbox: Sandbox;
   pool: string;
-  hash: string;
+  hash: TemplateHash;
   epoch: number;
   signal: AbortSignal;
 }
@@ -65,7 +66,7 @@ export function createClaimer(options: ClaimerOptions): Claimer {
     const key = claimableKey(pool, hash);
     const held = [...reserved].filter((name) => {
       const pod = world.pods.get(name);
-      return pod !== undefined && claimableOf(pod) === key;
+      return pod !== undefined && claimableOf(pod).includes(key);
     });
     return world.pods.count('claimable', key) - held.length;
   };
@@ -142,7 +143,9 @@ export function createClaimer(options: ClaimerOptions): Claimer {
     async claim(request) {
       const { pool, hash, epoch, signal } = request;
       for (let round = 0, discards = 0; round < ROUNDS && discards < DISCARDS; round++) {
-        const warm = world.pods.first('claimable', claimableKey(pool, hash), free);
+        // Pods of the newest template first; while it rolls out, an older one that fits is better than none.
+        const find = (one: string) => world.pods.first('claimable', claimableKey(pool, one), free);
+        const warm = find(hash.whole) ?? find(hash.fit);
         if (warm === undefined) break;
         reserved.add(keyOf(warm));
         try {

@@ -8,6 +8,7 @@ import { labelValue } from '../build/meta.js';
 import { timeMs } from '../durations.js';
 import { podState, type PodState } from '../sandbox/podstate.js';
 import { filled, untilToken, type Rate } from './bucket.js';
+import { removable, rolloutLimits } from './rollout.js';
 import type { PoolDecision, PoolSituation } from './situation.js';
 
 /** Trouble that keeps a pool from filling, as podState names it. */
@@ -40,8 +41,9 @@ export function decidePool(s: PoolSituation): PoolDecision {
   const remove = toRemove(s, wanted);
   const gone = new Set(remove.map(({ pod }) => pod));
   const live = s.warm.filter((pod) => !isGoing(pod) && !gone.has(pod));
-  const { create, ending } = refill(s, { wanted, live: live.length });
-  const status = statusOf(s, { wanted, live });
+  const fresh = live.filter((pod) => !isStale(s, pod)).length;
+  const { create, ending } = refill(s, { wanted, fresh, stale: live.length - fresh });
+  const status = statusOf(s, { wanted, live, stale: live.length - fresh });
   const report = troubleReport(s, status);
   return {
     create,
@@ -73,12 +75,23 @@ export const rateOf = ({ spec }: SandboxPool): Rate => ({
   burst: spec.refill?.burst ?? 20,
 });
 
-/** Stale, failed and hanging pods at once; of the rest the surplus, the least ready and youngest first. */
+const isStale = ({ hash }: PoolSituation, { metadata }: Pod): boolean =>
+  metadata.annotations?.[ANNOTATION.templateHash] !== hash.whole;
+
+/** Stale pods that still serve claims go step by step, stale ones that do not at once. */
+function staleToRemove(s: PoolSituation, wanted: number, pods: { stale: Pod[]; fresh: Pod[] }): Pod[] {
+  const ready = (pod: Pod) => stateOf(pod).kind === 'ready';
+  const serves = (pod: Pod) => ready(pod) && pod.metadata.annotations?.[ANNOTATION.templateFit] === s.hash.fit;
+  const serving = pods.stale.filter(serves);
+  const count = removable(pods.fresh.filter(ready).length + serving.length, wanted, rolloutLimits(s.pool, wanted));
+  return [...pods.stale.filter((pod) => !serves(pod)), ...serving.slice(0, count)];
+}
+
+/** Failed and hanging pods at once; of the good ones the surplus, the least ready and youngest first. */
 function toRemove(s: PoolSituation, wanted: number): PoolDecision['remove'] {
   const present = s.warm.filter((pod) => !isGoing(pod));
-  const isStale = (pod: Pod) => pod.metadata.annotations?.[ANNOTATION.templateHash] !== s.hash;
-  const stale = present.filter(isStale);
-  const fresh = present.filter((pod) => !isStale(pod));
+  const fresh = present.filter((pod) => !isStale(s, pod));
+  const stale = staleToRemove(s, wanted, { stale: present.filter((pod) => isStale(s, pod)), fresh });
   const failed = fresh.filter((pod) => hasFailed(s, pod));
   const good = failed.length === 0 ? fresh : fresh.filter((pod) => !failed.includes(pod));
   const surplus = good.length > wanted ? good.sort(byWorth).slice(0, good.length - wanted) : [];
@@ -106,10 +119,11 @@ function byWorth(a: Pod, b: Pod): number {
 /** How many to create: what is missing, under the cap (which counts pods that are still going), as far as the bucket allows. */
 function refill(
   s: PoolSituation,
-  { wanted, live }: { wanted: number; live: number },
+  { wanted, fresh, stale }: { wanted: number; fresh: number; stale: number },
 ): { create: number; ending: Outcome } {
   const pending = s.memory.pending.size;
-  const missing = wanted - live - pending;
+  const { surge } = rolloutLimits(s.pool, wanted);
+  const missing = Math.min(wanted - fresh, wanted + surge - fresh - stale) - pending;
   const room = (s.pool.spec.maxReplicas ?? Number.MAX_SAFE_INTEGER) - s.warm.length - pending;
   const due = Math.min(missing, room);
   if (due <= 0) return { create: 0, ending: pending > 0 ? wait(5_000, 'unanswered creates') : done };
@@ -117,7 +131,7 @@ function refill(
   if (paused > 0) return { create: 0, ending: wait(paused, 'creates fail') };
   const rate = rateOf(s.pool);
   const bucket = filled(s.memory.bucket, rate, s.now);
-  const create = Math.min(due, Math.floor(bucket.tokens));
+  const create = Math.min(due, Math.floor(bucket.tokens), Math.max(0, Math.floor(s.budget)));
   const next = untilToken({ ...bucket, tokens: bucket.tokens - create }, rate);
   return { create, ending: create < due ? wait(Math.max(next, 50), 'refill rate') : done };
 }
@@ -146,12 +160,18 @@ function nextSweep(s: PoolSituation): Outcome {
   return due.length === 0 ? done : wait(Math.min(...due) - s.now, 'unused init keys');
 }
 
-function statusOf(s: PoolSituation, { wanted, live }: { wanted: number; live: Pod[] }): SandboxPoolStatus {
+function statusOf(
+  s: PoolSituation,
+  { wanted, live, stale }: { wanted: number; live: Pod[]; stale: number },
+): SandboxPoolStatus {
   const seen = live.map(stateOf);
   const ready = seen.filter(({ kind }) => kind === 'ready').length;
   const trouble = seen.find(({ ready: { reason } }) => TROUBLE.has(reason))?.ready ?? s.memory.trouble;
   const observedGeneration = s.pool.metadata.generation ?? 0;
-  const conditions = conditionsOf({ s, wanted, ready, trouble }).map((update) => ({ ...update, observedGeneration }));
+  const conditions = conditionsOf({ s, wanted, ready, stale, trouble }).map((update) => ({
+    ...update,
+    observedGeneration,
+  }));
   return {
     observedGeneration,
     replicas: live.length,
@@ -165,6 +185,8 @@ function conditionsOf(facts: {
   s: PoolSituation;
   wanted: number;
   ready: number;
+  /** Pods of an older template. */
+  stale: number;
   trouble: { reason: string; message: string } | undefined;
 }): ConditionUpdate[] {
   const { s, wanted, ready } = facts;
@@ -181,7 +203,12 @@ function conditionsOf(facts: {
       : { type: 'TemplateFound', status: 'True', reason: 'Found', message: '' },
     stuck
       ? { type: 'Progressing', status: 'False', reason, message }
-      : { type: 'Progressing', status: 'True', reason: full ? 'Full' : 'Filling', message: '' },
+      : {
+          type: 'Progressing',
+          status: 'True',
+          reason: facts.stale > 0 ? 'RollingOut' : full ? 'Full' : 'Filling',
+          message: '',
+        },
   ];
 }
 

@@ -18,7 +18,7 @@ const STARTING = { conditions: [{ type: 'PodScheduled', status: 'True' as const 
 let names = 0;
 function warm(
   state: 'ready' | 'starting' | 'ended' | 'going' | 'stuck',
-  more: { hash?: string; age?: number } = {},
+  more: { hash?: string; age?: number; fit?: string } = {},
 ): Pod {
   const stuck = {
     ...STARTING,
@@ -31,7 +31,7 @@ function warm(
     pool: 'p',
     meta: {
       creationTimestamp: timestamp(NOW - (more.age ?? 10) * 1_000),
-      annotations: { 'sandlot.dev/template-hash': more.hash ?? 'h' },
+      annotations: { 'sandlot.dev/template-hash': more.hash ?? 'h', 'sandlot.dev/template-fit': more.fit ?? 'f' },
       ...(state === 'going' ? { deletionTimestamp: timestamp(NOW) } : {}),
     },
   });
@@ -46,7 +46,8 @@ function situation(spec: Partial<SandboxPool['spec']>, pods: Pod[], more: Partia
     pool: { metadata: { name: 'p', namespace: 'ns', generation: 1 }, spec: { template: 't', replicas: 3, ...spec } },
     now: NOW,
     template: { image: 'x' },
-    hash: 'h',
+    hash: { whole: 'h', fit: 'f' },
+    budget: 1_000,
     warm: pods,
     orphans: [],
     memory: memoryOf(),
@@ -66,7 +67,39 @@ t.test('how many to create and to delete', async (t) => {
     ['the cap wins over replicas', situation({ replicas: 10, maxReplicas: 2 }, []), 2, 0],
     ['surplus', situation({ replicas: 1 }, many(3, 'ready')), 0, 2],
     ['zero', situation({ replicas: 0 }, many(3, 'ready')), 0, 3],
-    ['stale ones are replaced', situation({}, many(3, 'ready', { hash: 'old' })), 3, 3],
+    ['stale ones that fit go by steps: first a surge', situation({}, many(3, 'ready', { hash: 'old' })), 1, 0],
+    ['then, one by one', situation({}, [...many(3, 'ready', { hash: 'old' }), warm('ready')]), 1, 1],
+    [
+      'a new one that starts replaces none yet',
+      situation({}, [...many(3, 'ready', { hash: 'old' }), warm('starting')]),
+      0,
+      0,
+    ],
+    [
+      'without room for a surge one may be missing',
+      situation({ maxReplicas: 3 }, many(3, 'ready', { hash: 'old' })),
+      0,
+      1,
+    ],
+    [
+      'all at once, when told so',
+      situation({ rollout: { maxUnavailable: '100%' } }, many(3, 'ready', { hash: 'old' })),
+      3,
+      3,
+    ],
+    [
+      'a share',
+      situation(
+        { replicas: 100, refill: { perSecond: 90, burst: 90 }, rollout: { maxSurge: '10%', maxUnavailable: 5 } },
+        many(100, 'ready', { hash: 'old' }),
+      ),
+      15,
+      5,
+    ],
+    ['stale ones that do not fit go at once', situation({}, many(3, 'ready', { hash: 'old', fit: 'other' })), 3, 3],
+    ['stale ones that are not ready too', situation({}, many(3, 'starting', { hash: 'old' })), 3, 3],
+    ['the budget of all pools limits', situation({ replicas: 100 }, [], { budget: 7.5 }), 7, 0],
+    ['and may be spent', situation({}, [], { budget: -3 }), 0, 0],
     ['ended ones are replaced', situation({}, [...many(2, 'ready'), warm('ended')]), 1, 1],
     ['so are those that never start', situation({}, [...many(2, 'ready'), warm('starting', { age: 700 })]), 1, 1],
     ['young ones get their time', situation({}, [...many(2, 'ready'), warm('starting', { age: 500 })]), 0, 0],
@@ -80,7 +113,12 @@ t.test('how many to create and to delete', async (t) => {
       0,
       1,
     ],
-    ['no template, no pods', situation({}, many(2, 'ready'), { template: undefined, hash: '' }), 0, 2],
+    [
+      'no template, no pods',
+      situation({}, many(2, 'ready'), { template: undefined, hash: { whole: '', fit: '' } }),
+      0,
+      2,
+    ],
   ];
   for (const [name, s, create, remove] of rows) {
     const decision = decidePool(s);
@@ -245,7 +283,7 @@ const serverPatch = (pods: Pod[]): KubeClient['patch'] =>
 const request = (signal = new AbortController().signal) => ({
   sandbox: sandboxOf(),
   pool: 'ns/p',
-  hash: 'h',
+  hash: { whole: 'h', fit: 'f' },
   epoch: 1,
   signal,
 });
@@ -253,8 +291,8 @@ const request = (signal = new AbortController().signal) => ({
 t.test('claims: at once, never the same pod; none left is no error', async (t) => {
   const pods = many(5, 'ready').map((pod) => ({ ...pod, metadata: { ...pod.metadata, resourceVersion: '1' } }));
   const { claimer, counts } = claimerOf(pods, serverPatch(pods));
-  t.equal(claimer.available('ns/p', 'h'), 5);
-  t.equal(claimer.available('ns/p', 'other'), 0, 'stale pods are not given away');
+  t.equal(claimer.available('ns/p', 'f'), 5);
+  t.equal(claimer.available('ns/p', 'other'), 0, 'pods that do not fit are not given away');
   const claimed = await Promise.all(Array.from({ length: 8 }, () => claimer.claim(request())));
   const got = claimed.flatMap((pod) => (pod === undefined ? [] : [pod.metadata.name]));
   t.equal(new Set(got).size, 5);
@@ -274,10 +312,10 @@ t.test('claims: refused pods are thrown away, three at most; conflicts move on; 
     Promise.reject(new KubeError('down', { code: 503, reason: 'ServiceUnavailable' })),
   );
   await t.rejects(down.claimer.claim(request()), { code: 503 });
-  t.equal(down.claimer.available('ns/p', 'h'), 5, 'nothing stays reserved');
+  t.equal(down.claimer.available('ns/p', 'f'), 5, 'nothing stays reserved');
   const kept = claimerOf(pods, serverPatch(pods));
   const [first] = pods;
   t.ok(first !== undefined && kept.claimer.reserve(first));
   t.notOk(first !== undefined && kept.claimer.reserve(first));
-  t.equal(kept.claimer.available('ns/p', 'h'), 4);
+  t.equal(kept.claimer.available('ns/p', 'f'), 4);
 });

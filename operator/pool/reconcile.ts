@@ -23,6 +23,7 @@ import { isReady, type World } from '../world.js';
 import { decidePool, statusDelayMs } from './decide.js';
 import { createRefill } from './refill.js';
 import type { PoolDecision, PoolMemory, PoolSituation } from './situation.js';
+import type { TemplateHash } from './warm.js';
 
 export interface PoolReconcilerOptions {
   client: Pick<KubeClient, 'get' | 'patch' | 'delete'>;
@@ -34,7 +35,7 @@ export interface PoolReconcilerOptions {
   events: Pick<EventRecorder, 'record'>;
   crash: CrashPolicy;
   startDeadlineMs: number;
-  hashOf(template: SandboxTemplateSpec): string;
+  hashOf(template: SandboxTemplateSpec): TemplateHash;
 }
 
 export function createPoolReconciler(options: PoolReconcilerOptions): Reconcile {
@@ -82,7 +83,8 @@ export function createPoolReconciler(options: PoolReconcilerOptions): Reconcile 
       pool,
       now,
       template,
-      hash: template === undefined ? '' : options.hashOf(template),
+      hash: template === undefined ? { whole: '', fit: '' } : options.hashOf(template),
+      budget: refill.budget(now),
       warm: world.pods.by('warm', key).filter(mine),
       orphans,
       memory,

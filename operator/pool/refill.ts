@@ -13,7 +13,7 @@ import type { Children } from '../children.js';
 import type { Installation } from '../install.js';
 import { refusalOf } from '../sandbox/refusal.js';
 import type { World } from '../world.js';
-import { filled } from './bucket.js';
+import { filled, type Bucket, type Rate } from './bucket.js';
 import { rateOf } from './decide.js';
 import type { PoolMemory, PoolSituation } from './situation.js';
 import { buildWarm } from './warm.js';
@@ -31,8 +31,12 @@ export interface Refill {
   create(s: PoolSituation, count: number, signal: AbortSignal): Promise<Outcome>;
   /** No creates for a while: longer with each failure in a row. Answers how long, ms. */
   holdBack(memory: PoolMemory): number;
+  /** Pods that all pools together may create now. */
+  budget(now: number): number;
 }
 
+/** Of all pools together: what an API server and a scheduler take besides everything else. */
+const EVERYBODY: Rate = { perSecond: 200, burst: 200 };
 /** Creates that run at once; more only queue up in the API server, before the claims. */
 const PARALLEL = 8;
 const PENDING_MS = 60_000;
@@ -40,6 +44,7 @@ const PENDING_MS = 60_000;
 const KEYS = { least: 16, most: 256 };
 
 export function createRefill({ world, children, installation, clock, crash }: RefillOptions): Refill {
+  let everybody: Bucket | undefined;
   const holderOf = ({ pool }: PoolSituation): Holder => {
     const { name, namespace = '', uid = '' } = pool.metadata;
     return { kind: 'pool', name, namespace, uid, template: pool.spec.template };
@@ -90,6 +95,8 @@ export function createRefill({ world, children, installation, clock, crash }: Re
     await children.ensureService(s.pool.metadata.namespace ?? '', signal);
     const bucket = filled(memory.bucket, rateOf(s.pool), clock.now());
     memory.bucket = { ...bucket, tokens: bucket.tokens - count };
+    const shared = filled(everybody, EVERYBODY, clock.now());
+    everybody = { ...shared, tokens: shared.tokens - count };
     // Each call listens for the abort.
     setMaxListeners(4 * PARALLEL, signal);
     let failure: { error: unknown } | undefined;
@@ -115,6 +122,7 @@ export function createRefill({ world, children, installation, clock, crash }: Re
 
   return {
     holdBack,
+    budget: (now) => filled(everybody, EVERYBODY, now).tokens,
     async create(s, count, signal) {
       const { memory } = s;
       try {

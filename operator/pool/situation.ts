@@ -5,6 +5,7 @@ import type { Outcome } from '../../kube/outcome.js';
 import type { KubeObject } from '../../kube/types.js';
 import type { Report } from '../sandbox/situation.js';
 import type { Bucket } from './bucket.js';
+import type { TemplateHash } from './warm.js';
 
 export interface PoolMemory {
   bucket?: Bucket;
@@ -27,8 +28,10 @@ export interface PoolSituation {
   now: number;
   /** Undefined when the pool's template does not exist. */
   template: SandboxTemplateSpec | undefined;
-  /** Hash that a warm pod of this template carries now. */
-  hash: string;
+  /** Hashes that a warm pod of this template carries now. */
+  hash: TemplateHash;
+  /** Pods that all pools together may create now. */
+  budget: number;
   /** Its unclaimed pods, the ones that are going too. */
   warm: Pod[];
   /** Init keys that no pod uses, and workspace claims that have no pod. */

@@ -5,11 +5,12 @@ import type { Claimer } from '../claim/claim.js';
 import type { PoolView } from '../sandbox/situation.js';
 import type { World } from '../world.js';
 import { wantedReplicas } from './decide.js';
+import type { TemplateHash } from './warm.js';
 
 export interface PoolViewOptions {
   world: Pick<World, 'pools' | 'templates'>;
   claimer: Pick<Claimer, 'available'>;
-  hashOf(template: SandboxTemplateSpec): string;
+  hashOf(template: SandboxTemplateSpec): TemplateHash;
 }
 
 /** The fullest pool of the template; without ready pods, the one that is worth waiting for. */
@@ -19,7 +20,7 @@ export function poolViewOf(options: PoolViewOptions, template: { namespace: stri
   const spec = world.templates.get(key)?.spec;
   const pools = world.pools.by('template', key).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
   if (spec === undefined || pools.length === 0) return { kind: 'none' };
-  const hash = hashOf(spec);
+  const hash = hashOf(spec).fit;
   const [best] = pools
     .map((pool) => ({ pool, available: claimer.available(keyOf(pool), hash), canHelp: canHelp(pool) }))
     .sort((a, b) => b.available - a.available || Number(b.canHelp) - Number(a.canHelp));

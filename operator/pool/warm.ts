@@ -14,6 +14,13 @@ export interface WarmChildren {
   pod: Pod;
 }
 
+export interface TemplateHash {
+  /** A pod with another one is replaced. */
+  whole: string;
+  /** A pod with this one may be claimed until then: it has the ports, rights and workspace that the template promises now. */
+  fit: string;
+}
+
 /** The first session key that a warm pod can be given. */
 const EPOCH = 1;
 
@@ -22,7 +29,7 @@ export function buildWarm(options: {
   slot: string;
   template: SandboxTemplateSpec;
   installation: Installation;
-  templateHash: string;
+  templateHash: TemplateHash;
   /** Name of the Secret that has its init key. */
   initKeys: string;
 }): WarmChildren {
@@ -37,8 +44,19 @@ export function buildWarm(options: {
 }
 
 /** Of everything that the template and the installation put into a warm pod and its workspace; lifecycle rules are not in it. */
-export function templateHashOf(template: SandboxTemplateSpec, installation: Installation): string {
+export function templateHashOf(template: SandboxTemplateSpec, installation: Installation): TemplateHash {
   const holder: Holder = { kind: 'pool', name: '', namespace: '', uid: '', template: '' };
-  const { pod, claim } = buildWarm({ holder, slot: '', template, installation, templateHash: '', initKeys: '' });
-  return stableHash([pod, claim?.spec]);
+  const { pod, claim } = buildWarm({
+    holder,
+    slot: '',
+    template,
+    installation,
+    templateHash: { whole: '', fit: '' },
+    initKeys: '',
+  });
+  const { ports, egress, runAsUser, runAsGroup, fsGroup, workspace } = shapeOf(template);
+  return {
+    whole: stableHash([pod, claim?.spec]),
+    fit: stableHash([ports, egress, runAsUser, runAsGroup, fsGroup, workspace, template.runtimeClassName]),
+  };
 }

@@ -20,6 +20,7 @@ import type { World } from '../world.js';
 import type { Memory } from './memory.js';
 import { refusalOf } from './refusal.js';
 import type { Action, Refusal, Situation } from './situation.js';
+import type { TemplateHash } from '../pool/warm.js';
 
 export interface ActOptions {
   client: Pick<KubeClient, 'patch' | 'delete'>;
@@ -35,7 +36,7 @@ export interface ActOptions {
   /** Aborted at the end of the term. */
   ending: AbortSignal;
   /** Hash of a template's warm pods, as the pools write it. */
-  hashOf(template: SandboxTemplateSpec): string;
+  hashOf(template: SandboxTemplateSpec): TemplateHash;
 }
 
 /** Farewells under way at once; more wait their turn. */
