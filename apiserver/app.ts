@@ -1,4 +1,5 @@
 /** The HTTP application, without a port: `listen.ts` gives it one, tests call `inject`. One plugin per resource. */
+import cookie from '@fastify/cookie';
 import websocket from '@fastify/websocket';
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import type { Deps } from './deps.js';
@@ -14,9 +15,11 @@ import { conversationRoutes } from './routes/conversations.js';
 import { downloadRoutes } from './routes/download.js';
 import { eventRoutes } from './routes/events.js';
 import { gitRoutes } from './routes/git.js';
+import { identityRoutes } from './routes/identity.js';
 import { insideRoutes } from './routes/inside.js';
 import { keyRoutes } from './routes/keys.js';
 import { liveRoutes } from './routes/live.js';
+import { loginRoutes } from './routes/login.js';
 import { messageRoutes } from './routes/messages.js';
 import { probeRoutes } from './routes/probes.js';
 import { profileRoutes } from './routes/profiles.js';
@@ -68,8 +71,11 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   if (identity.mode === 'single-user') guardLocalUser(app, identity.publicUrl);
   refuseBadUpgrades(app);
   await app.register(websocket, { options: { maxPayload: FRAME_LIMIT } });
+  await app.register(cookie);
   probeRoutes(app, deps);
   webClientRoutes(app, deps);
+  loginRoutes(app, deps);
+  identityRoutes(app, deps);
   await app.register(
     async (scope) => {
       requireUser(scope, deps.db.prisma, deps.identify);

@@ -2,7 +2,6 @@
 import type { Registry } from 'prom-client';
 import type { KubeClient } from '../kube/client.js';
 import type { Clock } from '../kube/types.js';
-import { ConfigError } from '../process/config.js';
 import type { Logger } from '../process/log.js';
 import { createAgentHttp } from './agent/http.js';
 import { buildApp, buildSandboxApp } from './app.js';
@@ -11,9 +10,8 @@ import { createBox } from './db/box.js';
 import { createLeases } from './db/leases.js';
 import type { Database } from './db/open.js';
 import type { Deps } from './deps.js';
+import { buildIdentity } from './identity/build.js';
 import { LOCAL_USER } from './identity/identity.js';
-import { identifyLocal } from './identity/identify.js';
-import { createKeyCheck } from './identity/keys.js';
 import { createCatchUp } from './ingest/catchup.js';
 import { createIngest } from './ingest/ingest.js';
 import { createLiveStatus } from './ingest/live.js';
@@ -56,7 +54,6 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
   const { config, db, client, clock, log } = outside;
   const { prisma } = db;
   const { namespace } = config;
-  if (config.identity.mode === 'oidc') throw new ConfigError(['SANDLOT_IDENTITY: oidc is not served yet']);
   const [secret] = config.secrets;
   const metrics = createApiMetrics(outside.registry);
   const box = createBox(config.secrets);
@@ -94,7 +91,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
   const stopTelling = tellRoomMade({ directory, prisma, ingest, log });
   const deps: Deps = {
     ...outside,
-    identify: identifyLocal(createKeyCheck({ prisma, clock })),
+    ...buildIdentity({ box, clock, config, db, log }),
     box,
     directory,
     control,
@@ -114,7 +111,8 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
     sandboxApp,
     deps,
     async start() {
-      await prisma.user.createMany({ data: [{ id: LOCAL_USER.id }], skipDuplicates: true });
+      if (config.identity.mode === 'single-user')
+        await prisma.user.createMany({ data: [{ id: LOCAL_USER.id }], skipDuplicates: true });
       catchUp.start();
       pending.start();
       await starts.start();

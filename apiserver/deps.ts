@@ -7,6 +7,7 @@ import type { ApiConfig } from './config.js';
 import type { Box } from './db/box.js';
 import type { Database } from './db/open.js';
 import type { Identify } from './identity/identity.js';
+import type { LoginParts } from './routes/login.js';
 import type { ApiMetrics } from './metrics.js';
 import type { LiveStatus } from './ingest/live.js';
 import type { Ingest } from './ingest/ingest.js';
@@ -26,6 +27,8 @@ export interface Deps {
   db: Database;
   /** Who asks, by key or by login. */
   identify: Identify;
+  /** Undefined in single-user mode. */
+  login?: LoginParts | undefined;
   box: Box;
   directory: SandboxDirectory;
   control: SandboxControl;
