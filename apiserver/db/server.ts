@@ -4,7 +4,7 @@ import { PrismaPg } from '@prisma/adapter-pg';
 import { PrismaClient } from './generated/client.js';
 import { migrate, readMigrations } from './migrate.js';
 import { serverNotices } from './notices.js';
-import type { Database, DatabaseOptions } from './open.js';
+import type { Database, DatabaseOptions, Query } from './open.js';
 
 /** Any number that the programs of one database agree on: ours for "migrating". */
 const MIGRATION_LOCK = 7_263_541;
@@ -20,7 +20,7 @@ export async function openServer({ url, log, maxConnections = 10 }: DatabaseOpti
   log.info({ applied }, 'database is open');
   return {
     prisma,
-    query: async <Row>(sql: string, values?: unknown[]) => (await pool.query(sql, values)).rows as Row[],
+    query: preparedQuery(pool),
     notices,
     embedded: false,
     async close() {
@@ -28,6 +28,16 @@ export async function openServer({ url, log, maxConnections = 10 }: DatabaseOpti
       await prisma.$disconnect();
       await pool.end();
     },
+  };
+}
+
+/** Planned once a connection: the statements are constants of this program, so there are few. */
+function preparedQuery(pool: pg.Pool): Query {
+  const names = new Map<string, string>();
+  return async <Row>(text: string, values: unknown[] = []) => {
+    const name = names.get(text) ?? `sandlot_${names.size}`;
+    names.set(text, name);
+    return (await pool.query({ name, text, values })).rows as Row[];
   };
 }
 
