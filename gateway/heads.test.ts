@@ -331,7 +331,10 @@ t.test('activity: one write a minute and sandbox, failures ignored', async (t) =
 
 t.test('access log: slot, sandbox, owner and source, never the query', async (t) => {
   const { table } = filledTable();
-  const head = requestTo(hostOf(A), `/p?session_api_key=${keyOf(A)}`);
+  const trace = '0af7651916cd43dd8448eb211c80319c';
+  const head = requestTo(hostOf(A), `/p?session_api_key=${keyOf(A)}`, {
+    traceparent: `00-${trace}-b7ad6b7169203331-01`,
+  });
   const decision = decide(head, table, rulesOf(), NOW);
   const context = decision.do === 'forward' ? decision.forward : undefined;
   const line = lineOf(
@@ -347,6 +350,7 @@ t.test('access log: slot, sandbox, owner and source, never the query', async (t)
     path: '/p',
     status: 200,
     ms: 3.1,
+    trace,
   });
   t.notMatch(line, keyOf(A));
 });

@@ -41,7 +41,7 @@ async function start(config: GatewayConfig, env: NodeJS.ProcessEnv, log: Logger)
   const accessLog = config.SANDLOT_ACCESS_LOG ? createAccessLog() : noAccessLog;
   const observer = createObserver(registry, accessLog, {
     connections: () => gateway.connections.size,
-    tunnels: () => [...table.routes()].reduce((sum, route) => sum + route.load.streams, 0),
+    streams: () => [...table.routes()].reduce((sum, route) => sum + route.load.streams, 0),
     routes: () => [...table.routes()].length,
     pool: () => pool.size(),
   });

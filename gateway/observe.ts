@@ -7,7 +7,7 @@ import type { WakeResult } from './wake.js';
 
 export interface Gauges {
   connections(): number;
-  tunnels(): number;
+  streams(): number;
   routes(): number;
   pool(): { idle: number; open: number };
 }
@@ -106,7 +106,7 @@ function registerGauges(registry: Registry, gauges: Gauges): void {
       },
     });
   gauge('sandlot_gateway_connections', 'Open connections of clients.', () => gauges.connections());
-  gauge('sandlot_gateway_websockets', 'Open WebSockets.', () => gauges.tunnels());
+  gauge('sandlot_gateway_streams', 'Open WebSockets and event streams.', () => gauges.streams());
   gauge('sandlot_gateway_routes', 'Sandboxes in the routing table.', () => gauges.routes());
   gauge('sandlot_gateway_pod_connections', 'Open connections to pods.', () => gauges.pool().open);
   gauge(

@@ -12,7 +12,7 @@ const table = createTable(SECRET, { moved: pool.forget });
 addPod({ table }, slot, { agent: Number(backend) });
 const observer = createObserver(new Registry(), createAccessLog(log), {
   connections: () => 0,
-  tunnels: () => 0,
+  streams: () => 0,
   routes: () => 1,
   pool: () => pool.size(),
 });
