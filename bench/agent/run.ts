@@ -27,7 +27,7 @@ async function round(kind: Kind, python: string | undefined, model: ScriptedMode
   const server = await start(kind, python);
   try {
     const rss = server.rss();
-    await create(server, model, undefined);
+    await create(server, model);
     const withOne = server.rss();
     await firstEventMs(server, model);
     const first = await firstEventMs(server, model);

@@ -90,6 +90,7 @@ const environment = (dir: string, port: number): NodeJS.ProcessEnv => ({
   OH_BASH_EVENTS_DIR: join(dir, 'bash'),
   OH_PERSISTENCE_DIR: join(dir, 'persistence'),
   OH_ENABLE_VSCODE: 'false',
+  OH_MAX_CONCURRENT_RUNS: '32',
   OH_ENABLE_VNC: 'false',
   SANDLOT_WORKSPACE_ROOT: join(dir, 'workspace'),
   LITELLM_LOCAL_MODEL_COST_MAP: 'True',

@@ -22,7 +22,11 @@ export async function call<T>(server: Running, method: string, path: string, bod
 const say = (words: string) => ({ role: 'user', content: [{ type: 'text', text: words }], run: true });
 
 /** Makes a conversation whose model answers at once; returns its id. */
-export async function create(server: Running, model: ScriptedModel, words?: string): Promise<string> {
+export async function create(
+  server: Running,
+  model: ScriptedModel,
+  { words, iterations = 10 }: { words?: string; iterations?: number } = {},
+): Promise<string> {
   const id = randomUUID();
   const folder = join(server.dir, id);
   mkdirSync(folder);
@@ -34,7 +38,7 @@ export async function create(server: Running, model: ScriptedModel, words?: stri
       llm: { model: 'openai/scripted', base_url: model.url, api_key: 'sk', usage_id: 'agent', num_retries: 0 },
       tools: [{ name: 'terminal', params: {} }],
     },
-    max_iterations: 10_000,
+    max_iterations: iterations,
     stuck_detection: false,
     autotitle: false,
     ...(words === undefined ? {} : { initial_message: say(words) }),
@@ -52,7 +56,7 @@ export interface Frame {
 export function follow(
   server: Running,
   id: string,
-  options: { query?: string; until: (frame: Frame, count: number) => boolean; opened?: () => void },
+  options: { query?: string; until: (frame: Frame, count: number) => boolean },
 ): Promise<{ frames: number; ms: number }> {
   const begin = performance.now();
   return new Promise((resolve, reject) => {
@@ -61,8 +65,7 @@ export function follow(
     });
     const timer = setTimeout(() => reject(new Error('the events did not come in time')), LIMIT_MS);
     let frames = 0;
-    socket.once('open', () => options.opened?.());
-    socket.once('error', reject);
+    socket.on('error', reject);
     socket.on('message', (data) => {
       frames += 1;
       if (!options.until(JSON.parse(String(data as Buffer)) as Frame, frames)) return;
@@ -77,7 +80,7 @@ export function follow(
 export async function firstEventMs(server: Running, model: ScriptedModel): Promise<number> {
   model.script({ calls: [{ tool: 'finish', args: { message: 'done' } }] });
   const begin = performance.now();
-  const id = await create(server, model, 'go');
+  const id = await create(server, model, { words: 'go' });
   await follow(server, id, {
     query: 'resend_mode=all',
     until: (frame) => frame.kind === 'MessageEvent',
@@ -85,18 +88,17 @@ export async function firstEventMs(server: Running, model: ScriptedModel): Promi
   return performance.now() - begin;
 }
 
-/** Actions and observations a second that a run of `calls` calls stores. */
+/** Actions and observations a second that a run of `calls` steps stores; the limit of steps ends it. */
 export async function eventsPerSecond(
   server: Running,
   model: ScriptedModel,
-  options: { calls: number; turn: Turn },
+  { calls, turn }: { calls: number; turn: Turn },
 ): Promise<number> {
-  const id = await create(server, model);
-  const turns = Array.from({ length: options.calls }, () => options.turn);
-  model.script(...turns, { calls: [{ tool: 'finish', args: { message: 'done' } }] });
-  const done = follow(server, id, { until: (frame) => frame.key === 'execution_status' && frame.value === 'finished' });
+  const id = await create(server, model, { iterations: calls });
+  model.script(turn);
+  const done = follow(server, id, { until: (frame) => frame.key === 'execution_status' && frame.value === 'error' });
   const begin = performance.now();
   await call(server, 'POST', `/api/conversations/${id}/events`, say('go'));
   await done;
-  return (2 * (options.calls + 1)) / ((performance.now() - begin) / 1000);
+  return (2 * calls) / ((performance.now() - begin) / 1000);
 }

@@ -87,7 +87,8 @@ export async function startModel(): Promise<ScriptedModel> {
       send({}, { finish_reason: finish });
       response.write(`data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: [], usage })}\n\n`);
       return response.end('data: [DONE]\n\n');
-    })();
+      // A client that is gone before its request was read.
+    })().catch(() => response.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
