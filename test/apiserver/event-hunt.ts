@@ -36,6 +36,8 @@ interface Place {
   id: string;
   sandbox: string;
   key: string;
+  /** Where it reports to. */
+  apiBase: string;
   dir: string;
   port: number;
   child: ChildProcess | undefined;
@@ -123,22 +125,28 @@ async function makePlace(cluster: Cluster, databaseUrl: string, dir: string, api
     data: { id, ownerId: 'local', sandboxId: sandbox, title: 'hunted', workingDir },
   });
   await db.close();
-  const place: Place = { id, sandbox, key, dir, port, child: undefined, call: caller(`http://127.0.0.1:${port}`, key) };
-  await startAgent(place, api.base);
+  const place: Place = {
+    id,
+    sandbox,
+    key,
+    apiBase: api.base,
+    dir,
+    port,
+    child: undefined,
+    call: caller(`http://127.0.0.1:${port}`, key),
+  };
+  await startAgent(place);
   const made = await place.call('POST', '/api/conversations', lineRunner({ conversation_id: conversationDashed(id) }));
   if (made.status > 201) throw new Error(`the agent made no conversation: ${made.status}`);
   return place;
 }
 
-const webhookOf = new Map<Place, string>();
-
-async function startAgent(place: Place, base = webhookOf.get(place) ?? ''): Promise<void> {
-  webhookOf.set(place, base);
+async function startAgent(place: Place): Promise<void> {
   const { child } = await startChild(place.dir, {
     PORT: String(place.port),
     OH_SESSION_API_KEYS_0: place.key,
     OH_LEASE_TTL_SECONDS: '1',
-    OH_WEBHOOKS_0_BASE_URL: `${base}/api/v1/webhooks`,
+    OH_WEBHOOKS_0_BASE_URL: `${place.apiBase}/api/v1/webhooks`,
     OH_WEBHOOKS_0_FLUSH_DELAY: '1',
     OH_WEBHOOKS_0_EVENT_BUFFER_SIZE: '20',
   });
