@@ -169,6 +169,13 @@ t.test('heads: what a browser gets to see', async (t) => {
     [],
     'what browsers would keep for the whole origin',
   );
+  t.same(
+    answer(
+      'X-Accel-Redirect: /internal/secret\r\nX-Accel-Buffering: yes\r\nX-Sendfile: /etc/passwd\r\nContent-Type: text/event-stream; charset=utf-8\r\n',
+    ),
+    ['Content-Type: text/event-stream; charset=utf-8', 'X-Accel-Buffering: no'],
+    'a proxy in front takes orders from the gateway only',
+  );
   t.same(answer('Transfer-Encoding: chunked\r\n', { keepAlive: false }), [
     'Transfer-Encoding: chunked',
     'Connection: close',

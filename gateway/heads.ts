@@ -126,16 +126,22 @@ const NOT_FROM_PODS = new Set([
   'use-as-dictionary',
   'x-frame-options',
 ]);
+/** Orders to an nginx or Apache in front of the gateway (X-Accel-Redirect opens its internal places), and the gateway's own. */
+const FOR_PROXIES = /^(?:x-sandlot-.*|x-accel-.*|x-sendfile|x-lighttpd-send-file)$/;
 const SHARED_ORIGIN_ONLY = new Set(['service-worker-allowed', 'origin-agent-cluster']);
 const CORS = new Set(['access-control-allow-origin', 'access-control-allow-credentials']);
 
 export function headForClient(head: ResponseHead, into: Incoming): string {
   let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
   let embedding = false;
+  let isStream = false;
   for (const field of head.fields) {
     text += lineForClient(field, head, into);
+    isStream ||= field.name === 'content-type' && /^text\/event-stream\b/i.test(field.value);
     embedding ||= field.name === 'x-frame-options' || field.name === 'content-security-policy';
   }
+  // A proxy in front that buffers would hold events back for ever.
+  if (isStream) text += 'X-Accel-Buffering: no\r\n';
   if (embedding || into.guarded) text += `Content-Security-Policy: frame-ancestors 'self'${into.embedders}\r\n`;
   if (into.trustedOrigin !== undefined) text += corsLines(into.trustedOrigin);
   if (into.cookie !== undefined) text += `Set-Cookie: ${into.cookie}\r\n`;
@@ -149,7 +155,7 @@ function connectionLine(into: Incoming): string {
 
 function lineForClient(field: Field, head: ResponseHead, into: Incoming): string {
   const { name } = field;
-  if (isHopByHop(name, head.nominated) || NOT_FROM_PODS.has(name) || name.startsWith('x-sandlot-')) return '';
+  if (isHopByHop(name, head.nominated) || NOT_FROM_PODS.has(name) || FOR_PROXIES.test(name)) return '';
   if (isFraming(name)) return '';
   if (into.trustedOrigin !== undefined && CORS.has(name)) return '';
   switch (name) {
