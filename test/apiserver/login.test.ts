@@ -51,8 +51,9 @@ async function startServer(at: number, secrets: [string, ...string[]] = [SECRET]
     startTimeoutMs: 30_000,
     runtimeClasses: {},
     runtimeRegistry: undefined,
+    limits: { perOwner: 0, ofOwners: new Map(), overOwnerLimit: 'Refuse' },
     namespace: cluster.namespace,
-  } as Outside['config'];
+  };
   const rig = await startRig(cluster, db, { config, clock, registry: new Registry() });
   await rig.server.app.listen({ host: '127.0.0.1', port: at });
   return rig;
