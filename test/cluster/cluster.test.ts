@@ -72,6 +72,36 @@ t.test('a Sandbox of kubectl takes a warm pod and answers', parts, async (t) => 
     t.match(described, new RegExp(word));
 });
 
+t.test('the sandbox image lives with a read-only root, and ends on SIGTERM', parts, async (t) => {
+  const mounts = ['/workspace', '/tmp'].map((mountPath, index) => ({ name: `v${index}`, mountPath }));
+  const spec = {
+    restartPolicy: 'Never',
+    automountServiceAccountToken: false,
+    securityContext: { runAsNonRoot: true, fsGroup: 10001, seccompProfile: { type: 'RuntimeDefault' } },
+    volumes: mounts.map(({ name }) => ({ name, emptyDir: {} })),
+    containers: [
+      {
+        name: 'agent',
+        image: (await c.podOf('mine')).spec.containers[0]?.image,
+        env: [{ name: 'SESSION_API_KEY', value: 'a key for this pod alone' }],
+        readinessProbe: { httpGet: { path: '/ready', port: 8000 }, periodSeconds: 1 },
+        volumeMounts: mounts,
+        securityContext: {
+          readOnlyRootFilesystem: true,
+          allowPrivilegeEscalation: false,
+          capabilities: { drop: ['ALL'] },
+        },
+      },
+    ],
+  };
+  await c.apply(JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'read-only' }, spec }));
+  await kubectl('wait', '--for=condition=Ready', 'pod/read-only', '--timeout=60s');
+  await kubectl('exec', 'read-only', '--', 'sh', '-c', 'touch ~/own && code-server --version && kill -TERM 1');
+  await kubectl('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/read-only', '--timeout=30s');
+  t.match(await kubectl('logs', 'read-only'), /"stopping"/, 'it says so, and ends with 0');
+  await kubectl('delete', 'pod', 'read-only');
+});
+
 t.test('pause and resume keep the workspace and change the key', parts, async (t) => {
   const slot = (await c.sandbox('mine')).status?.slot ?? '';
   await c.shell('mine', 'mkdir -p project && echo kept > project/file');
