@@ -60,7 +60,7 @@ function readiness(pod: Pod, container: ContainerStatus | undefined, scheduled: 
   if (phase === 'Failed' || phase === 'Succeeded') return ended(pod, container);
   if (scheduled.status !== 'True') return no('pending', scheduled.reason, scheduled.message);
   const condition = pod.status?.conditions?.find(({ type }) => type === 'Ready');
-  if (nodeIsSilent(condition)) return no('unready', 'NodeLost', SILENT);
+  if (nodeIsSilent(condition, container)) return no('unready', 'NodeLost', SILENT);
   return containerReadiness(container, condition?.status === 'True');
 }
 
@@ -78,14 +78,27 @@ function whyGoing(pod: Pod): [reason: string, message: string] {
   const target = conditions.find(({ type, status }) => type === 'DisruptionTarget' && status === 'True');
   const known = DISRUPTIONS[target?.reason ?? ''];
   if (known === undefined) return ['Terminating', 'the pod is being ended'];
-  const unreachable = nodeIsSilent(conditions.find(({ type }) => type === 'Ready'));
+  const container = pod.status?.containerStatuses?.find(({ name }) => name === CONTAINER);
+  const unreachable = nodeIsSilent(
+    conditions.find(({ type }) => type === 'Ready'),
+    container,
+  );
   const [reason, what] = known[0] === 'NodeTainted' && unreachable ? (['NodeLost', SILENT] as const) : known;
   return [reason, target?.message === undefined ? what : `${what}: ${target.message}`];
 }
 
 const SILENT = 'the node of the pod does not report';
-const nodeIsSilent = (ready: { status: string; reason?: string } | undefined): boolean =>
-  ready?.status === 'Unknown' || ready?.reason === 'NodeStatusUnknown';
+/**
+ * The node controller makes pods of a silent node not ready and leaves the containers as the kubelet saw them last; a kubelet
+ * writes both alike.
+ */
+const nodeIsSilent = (
+  ready: { status: string; reason?: string } | undefined,
+  container: ContainerStatus | undefined,
+): boolean =>
+  ready?.status === 'Unknown' ||
+  ready?.reason === 'NodeStatusUnknown' ||
+  (ready?.status === 'False' && container?.ready === true);
 
 function containerReadiness(container: ContainerStatus | undefined, ready: boolean): Readiness {
   const { waiting, terminated } = container?.state ?? {};

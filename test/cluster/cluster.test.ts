@@ -220,7 +220,7 @@ t.test('a drained node', parts, async (t) => {
   await kubectl('delete', 'sandbox', 'drained');
 });
 
-t.test('a lost node', { ...parts, timeout: 420_000 }, async (t) => {
+t.test('a lost node', { ...parts, timeout: 600_000 }, async (t) => {
   const pod = await movable('lost');
   const seen = new Set<string>();
   await c.node('stop-node', 'node2');
@@ -229,7 +229,7 @@ t.test('a lost node', { ...parts, timeout: 420_000 }, async (t) => {
     for (const condition of status?.conditions ?? []) seen.add(condition.reason);
     return seen.has('NodeLost');
   }, 120_000); // prettier-ignore
-  await moved('lost', 240_000);
+  await moved('lost', 360_000);
   t.not(uidOf(await c.podOf('lost')), pod, 'a new pod');
   t.equal((await c.sandbox('lost')).status?.restartCount, 1);
   t.match(await kubectl('describe', 'sandbox', 'lost'), /NodeLost/, 'and describe says why');
@@ -250,7 +250,12 @@ t.test('uninstalled', parts, async (t) => {
     const names = (await kubectl('get', kinds, '-o', 'name')).trim().split('\n');
     return names.filter((name) => !/^(serviceaccount\/default|configmap\/kube-root-ca.crt)$/.test(name)).sort();
   };
-  const kept = [`persistentvolumeclaim/data-${c.RELEASE}-apiserver-0`, `secret/${c.RELEASE}-secret`];
+  const kept = [
+    'lease.coordination.k8s.io/sandlot-operator',
+    `persistentvolumeclaim/data-${c.RELEASE}-apiserver-0`,
+    `secret/${c.RELEASE}-secret`,
+    'service/sandlot-sandboxes',
+  ];
   await until('nothing but what is documented', async () => {
     const names = await left();
     if (names.join() !== kept.join()) throw new Error(names.join());
