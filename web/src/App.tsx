@@ -1,9 +1,11 @@
 import { lazy, Suspense, useEffect, useRef } from 'react';
 import { Link, Route, Switch, useLocation } from 'wouter';
 import { HomePage } from './pages/HomePage';
+import { LoginPage } from './pages/LoginPage';
 import { SettingsPage } from './pages/SettingsPage';
 import { StartPage } from './pages/StartPage';
 import { Boundary } from './parts/Boundary';
+import { UserMenu } from './parts/UserMenu';
 
 /** The terminal and the rest of a conversation are half the code; the home screen does not wait for them. */
 const ConversationPage = lazy(() => import('./pages/ConversationPage'));
@@ -26,12 +28,15 @@ export function App() {
           <Link href="/">Conversations</Link>
           <Link href="/settings">Settings</Link>
         </nav>
+        <UserMenu />
       </header>
       <main id="main" tabIndex={-1} ref={main}>
         <Boundary key={location}>
           <Switch>
             <Route path="/" component={HomePage} />
             <Route path="/settings" component={SettingsPage} />
+            <Route path="/login">{() => <LoginPage />}</Route>
+            <Route path="/logged-out">{() => <LoginPage loggedOut />}</Route>
             <Route path="/conversations/:id">{({ id }) => <Conversation key={id} id={id} />}</Route>
             <Route>
               <p className="page">

@@ -1,11 +1,17 @@
-import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { App } from './App';
 import { ApiError } from './api/http';
+import { goToLogin } from './api/identity';
 import './style.css';
 
+const onError = (error: unknown) => {
+  if (error instanceof ApiError && error.code === 'login_required') goToLogin();
+};
 const queries = new QueryClient({
+  queryCache: new QueryCache({ onError }),
+  mutationCache: new MutationCache({ onError }),
   defaultOptions: {
     queries: {
       // An answer of 4xx stays the same when asked again.

@@ -4,6 +4,8 @@ export class ApiError extends Error {
   constructor(
     readonly status: number,
     message: string,
+    /** `x-sandlot-error`: which of the API's errors it is. */
+    readonly code: string | null = null,
   ) {
     super(message);
     this.name = 'ApiError';
@@ -39,7 +41,10 @@ export async function call<T>(url: string, options: CallOptions = {}): Promise<T
   }
   const text = await response.text();
   const body = parse(text);
-  if (!response.ok) throw new ApiError(response.status, sentence(body) ?? `The server answered ${response.status}.`);
+  if (!response.ok) {
+    const words = sentence(body) ?? `The server answered ${response.status}.`;
+    throw new ApiError(response.status, words, response.headers.get('x-sandlot-error'));
+  }
   return body as T;
 }
 

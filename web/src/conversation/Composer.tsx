@@ -1,9 +1,9 @@
 import { useMutation } from '@tanstack/react-query';
-import { useState } from 'react';
 import { sendByHttp, type Agent } from '../api/agent';
 import { queueMessage, type Conversation } from '../api/platform';
 import { onEnter } from '../parts/keys';
 import { Problem } from '../parts/Problem';
+import { useDraft } from '../parts/useDraft';
 import type { Live } from './useEvents';
 
 interface ComposerProps {
@@ -14,7 +14,7 @@ interface ComposerProps {
 
 /** Sends to the sandbox, which says when the message is stored; while it sleeps, the API server keeps it for later. */
 export function Composer({ conversation, agent, live }: ComposerProps) {
-  const [text, setText] = useState('');
+  const [text, setText] = useDraft(`conversation:${conversation.id}`);
   const send = useMutation({
     mutationFn: async (message: string) => {
       if (agent !== undefined) await sendByHttp(agent, message);

@@ -1,11 +1,12 @@
 import { useInfiniteQuery, useMutation, useQuery } from '@tanstack/react-query';
-import { useState, type FormEvent } from 'react';
+import { type FormEvent } from 'react';
 import { Link, useLocation } from 'wouter';
 import { searchConversations, startConversation, type Conversation } from '../api/platform';
 import { Badge } from '../parts/Badge';
 import { Problem } from '../parts/Problem';
 import { onEnter } from '../parts/keys';
 import { LINE_RUNNER, readSettings } from '../parts/settings';
+import { forgetDraft, useDraft } from '../parts/useDraft';
 import { useTitle } from '../parts/useTitle';
 
 /** Works without a model: writes a page and serves it on the port that the sandbox has for apps. */
@@ -24,12 +25,16 @@ export function HomePage() {
 }
 
 function StartForm() {
-  const [text, setText] = useState('');
-  const [repository, setRepository] = useState('');
+  const [text, setText] = useDraft('task');
+  const [repository, setRepository] = useDraft('repository');
   const [, navigate] = useLocation();
   const start = useMutation({
     mutationFn: startConversation,
-    onSuccess: (task) => navigate(`/conversations/task-${task.id}`),
+    onSuccess: (task) => {
+      forgetDraft('task');
+      forgetDraft('repository');
+      navigate(`/conversations/task-${task.id}`);
+    },
   });
   const submit = (event?: FormEvent) => {
     event?.preventDefault();

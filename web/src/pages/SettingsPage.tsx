@@ -1,6 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState, type FormEvent } from 'react';
 import { saveSettings, searchModels, type Settings } from '../api/platform';
+import { KeysSection } from './KeysSection';
 import { Field } from '../parts/Field';
 import { Problem } from '../parts/Problem';
 import { LINE_RUNNER, readSettings } from '../parts/settings';
@@ -14,6 +15,7 @@ export function SettingsPage() {
       <h1>Settings</h1>
       <Problem error={settings.error} />
       {settings.isSuccess ? <ModelForm settings={settings.data} /> : null}
+      <KeysSection />
     </div>
   );
 }
