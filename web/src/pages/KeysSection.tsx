@@ -15,8 +15,8 @@ const LIVES = [30, 90, 365];
 export function KeysSection() {
   const keys = useQuery({ queryKey: ['keys'], queryFn: listKeys });
   return (
-    <section aria-labelledby="keys-title">
-      <h2 id="keys-title">API keys</h2>
+    <section>
+      <h2>API keys</h2>
       <p className="hint">For programs: they send a key as “Authorization: Bearer …” or “X-API-Key: …”.</p>
       <Problem error={keys.error} />
       {keys.data?.length === 0 ? <p>None yet.</p> : null}
