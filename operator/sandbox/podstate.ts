@@ -90,7 +90,7 @@ function whyGoing(pod: Pod): [reason: string, message: string] {
 const SILENT = 'the node of the pod does not report';
 /**
  * The node controller makes pods of a silent node not ready and leaves the containers as the kubelet saw them last; a kubelet
- * writes both alike.
+ * writes both alike, or says that a readiness gate is closed.
  */
 const nodeIsSilent = (
   ready: { status: string; reason?: string } | undefined,
@@ -98,7 +98,7 @@ const nodeIsSilent = (
 ): boolean =>
   ready?.status === 'Unknown' ||
   ready?.reason === 'NodeStatusUnknown' ||
-  (ready?.status === 'False' && container?.ready === true);
+  (ready?.status === 'False' && ready.reason !== 'ReadinessGatesNotReady' && container?.ready === true);
 
 function containerReadiness(container: ContainerStatus | undefined, ready: boolean): Readiness {
   const { waiting, terminated } = container?.state ?? {};

@@ -75,6 +75,18 @@ t.test('what a pod says: scheduling, volume, pull, start, crash, node', async (t
       'unready',
       'NodeLost',
     ],
+    [
+      'node silent, as the node controller leaves it',
+      { ...READY, conditions: [scheduled, condition('Ready', 'False')] },
+      'unready',
+      'NodeLost',
+    ],
+    [
+      'a readiness gate of somebody else',
+      { ...READY, conditions: [scheduled, condition('Ready', 'False', { reason: 'ReadinessGatesNotReady' })] },
+      'unready',
+      'ProbeFailing',
+    ],
     ['ready', READY, 'ready', 'PodReady'],
     ['evicted', { phase: 'Failed', reason: 'Evicted', message: 'low on memory' }, 'ended', 'Evicted'],
     [
