@@ -32,7 +32,7 @@ t.test('the chart installs, and its own test passes', parts, async (t) => {
   await kubectl('label', 'namespace', c.NAMESPACE, 'pod-security.kubernetes.io/enforce=restricted');
   await writeFile(values, JSON.stringify(VALUES));
   t.match(await helm('install', c.RELEASE, chart, '-f', values, '--wait', '--timeout', '4m'), /STATUS: deployed/);
-  t.match(await helm('test', c.RELEASE, '--logs', '--timeout', '4m'), /it answers through the gateway/);
+  t.match(await helm('test', c.RELEASE, '--timeout', '4m'), /Phase:\s+Succeeded/);
   for (const [program, verb, what] of [
     ['gateway', 'list', 'secrets'],
     ['gateway', 'create', 'pods'],
