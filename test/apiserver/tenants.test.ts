@@ -1,0 +1,274 @@
+/**
+ * Every route of the API server as its table of routes has it, asked by nobody, with keys that are no good, and by another
+ * user: nothing of the owner's is seen or changed. A new route cannot be forgotten here.
+ */
+import t from 'tap';
+import { digestOf } from '../../apiserver/identity/credentials.js';
+import { SANDBOX, type Sandbox } from '../../contracts/resources.js';
+import { newId, openTestDatabase, SECRET, startRig } from '../support/api-rig.js';
+import { endSuite, startCluster } from '../support/cluster.js';
+
+t.setTimeout(280_000);
+
+const HOUR = 3_600_000;
+const MARK = 'OWNERS_MARK';
+const cluster = await startCluster();
+const db = await openTestDatabase();
+const base = 'http://localhost:3000';
+const rig = await startRig(cluster, db, {
+  config: {
+    secrets: [SECRET],
+    // Nobody logs in here, so the provider is never asked.
+    identity: {
+      mode: 'oidc',
+      publicUrl: base,
+      oidc: {
+        issuer: 'http://127.0.0.1:9/realms/none',
+        clientId: 'sandlot',
+        clientSecret: 'secret',
+        scopes: 'openid',
+        groupsClaims: ['groups'],
+        allowedGroups: [],
+        allowedEmails: [],
+        adminGroups: [],
+      },
+      session: { idleMs: HOUR, maxMs: HOUR },
+    },
+    gateway: { form: 'host', protocol: 'http', domain: 'sandbox.localhost:3001' },
+    template: undefined,
+    startTimeoutMs: 30_000,
+    limits: { perOwner: 0, ofOwners: new Map(), overOwnerLimit: 'Refuse' },
+    runtimeClasses: {},
+    runtimeRegistry: undefined,
+    namespace: cluster.namespace,
+  },
+});
+
+/** Open to everybody: probes, and what a browser needs before its login. */
+const OPEN = [
+  'GET /alive',
+  'GET /api/identity',
+  'GET /api/v1/web-client/config',
+  'GET /health',
+  'GET /oauth/callback',
+  'GET /oauth/login',
+  'GET /ready',
+  'GET /server_info',
+  'POST /api/authenticate',
+  'POST /api/logout',
+  'POST /oauth/backchannel-logout',
+];
+
+interface Route {
+  method: string;
+  path: string;
+}
+
+/** The routes from Fastify's own tree: four columns a level. */
+function routesOf(tree: string): Route[] {
+  const stack: string[] = [];
+  return tree.split('\n').flatMap((line) => {
+    const found = /^((?:[│ ] {3})*)[├└]── (\S*)(?: \(([A-Z, ]+)\))?/.exec(line);
+    if (found === null) return [];
+    const [, indent = '', segment = '', methods = ''] = found;
+    const depth = indent.length / 4;
+    stack.length = depth;
+    stack[depth] = segment;
+    const path = stack.join('');
+    return methods
+      .split(', ')
+      .filter((method) => ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(method))
+      .map((method) => ({ method, path }));
+  });
+}
+
+const routes = routesOf(rig.server.app.printRoutes({ commonPrefix: false }));
+
+const userId = { owner: newId(), other: newId() };
+const newKey = () => `sk-oh-${newId()}`;
+const keys = {
+  other: newKey(),
+  expired: newKey(),
+  later: newKey(),
+  unknown: newKey(),
+  runtime: newKey(),
+  owner: newKey(),
+};
+
+const conversationId = newId();
+const taskId = newId();
+const sandboxName = `tenant-${newId().slice(0, 8)}`;
+
+async function addKey(ownerId: string, key: string, more: object = {}): Promise<string> {
+  const id = newId();
+  await db.prisma.apiKey.create({
+    data: { id, ownerId, hash: digestOf(key), name: 'a key', hint: 'hint', scopes: ['full'], ...more },
+  });
+  return id;
+}
+
+await db.prisma.user.createMany({ data: [{ id: userId.owner }, { id: userId.other }] });
+const ownersKeyId = await addKey(userId.owner, keys.owner, { name: MARK });
+await addKey(userId.other, keys.other);
+await addKey(userId.owner, keys.expired, { expiresAt: new Date(Date.now() - 1000) });
+await addKey(userId.owner, keys.later, { notBefore: new Date(Date.now() + HOUR) });
+await addKey(userId.owner, keys.runtime, { scopes: ['runtime'] });
+await db.prisma.conversation.create({
+  data: { id: conversationId, ownerId: userId.owner, sandboxId: sandboxName, title: MARK, workingDir: `/w/${MARK}` },
+});
+await db.prisma.event.create({
+  data: {
+    conversationId,
+    id: 'e1',
+    ownerId: userId.owner,
+    kind: 'MessageEvent',
+    timestamp: '2026-01-01T00:00:00.000000',
+    body: JSON.stringify({ id: 'e1', kind: 'MessageEvent', timestamp: '2026-01-01T00:00:00', text: MARK }),
+  },
+});
+await db.prisma.startTask.create({
+  data: {
+    id: taskId,
+    ownerId: userId.owner,
+    status: 'READY',
+    conversationId,
+    sandboxId: sandboxName,
+    request: { title: MARK },
+  },
+});
+await db.prisma.secret.create({ data: { ownerId: userId.owner, name: MARK, value: 'sealed' } });
+await db.prisma.pendingMessage.create({
+  data: {
+    id: newId(),
+    ownerId: userId.owner,
+    target: conversationId,
+    role: 'user',
+    content: [{ type: 'text', text: MARK }],
+  },
+});
+await cluster.client.create(SANDBOX, {
+  apiVersion: 'sandlot.dev/v1alpha1',
+  kind: 'Sandbox',
+  metadata: { name: sandboxName, namespace: cluster.namespace },
+  spec: { owner: userId.owner },
+});
+
+/** All that belongs to the owner, but for when a key was used. */
+async function ownersThings(): Promise<string> {
+  const where = { where: { ownerId: userId.owner } };
+  const rows = await Promise.all([
+    db.prisma.conversation.findMany(where),
+    db.prisma.event.findMany(where),
+    db.prisma.startTask.findMany(where),
+    db.prisma.secret.findMany(where),
+    db.prisma.pendingMessage.findMany(where),
+    db.prisma.settings.findMany(where),
+    db.prisma.apiKey.findMany({ ...where, select: { id: true, name: true, scopes: true } }),
+  ]);
+  const sandbox = await cluster.client.get<Sandbox>(SANDBOX, { namespace: cluster.namespace, name: sandboxName });
+  return JSON.stringify([rows, sandbox.spec], (_, value: unknown) =>
+    typeof value === 'bigint' ? String(value) : value,
+  );
+}
+
+/** A path about the owner's things. */
+function pathOf(path: string): string {
+  return path
+    .replace(/:(\w+)/g, (_, name: string) => {
+      if (/task/.test(name)) return taskId;
+      if (/key/.test(name)) return ownersKeyId;
+      if (/sandbox|runtime/.test(name)) return sandboxName;
+      if (/secret|name/.test(name)) return MARK;
+      if (/event/.test(name)) return 'e1';
+      return conversationId;
+    })
+    .replace('*', 'x');
+}
+
+/** With queries that name the owner's things too: a route takes what it knows. */
+const queryOf = (method: string): string =>
+  method === 'GET'
+    ? `?ids=${conversationId}&id=${sandboxName}&conversation_id__eq=${conversationId}&sandbox_id__eq=${sandboxName}&limit=100`
+    : '';
+const BODY = {
+  conversation_id: conversationId,
+  sandbox_id: sandboxName,
+  parent_conversation_id: conversationId,
+  runtime_id: sandboxName,
+  session_id: sandboxName,
+  title: 'taken',
+  name: MARK,
+  value: 'taken',
+  port: 8000,
+  path: '/',
+  role: 'user',
+  content: [{ type: 'text', text: 'taken' }],
+};
+const ask = (route: Route, headers: Record<string, string>) =>
+  rig.call(
+    route.method,
+    pathOf(route.path) + queryOf(route.method),
+    ['POST', 'PUT', 'PATCH'].includes(route.method) ? BODY : undefined,
+    headers,
+  );
+const nameOf = ({ method, path }: Route) => `${method} ${path}`;
+const closed = routes.filter((route) => !OPEN.includes(nameOf(route)));
+
+t.test('the table of routes is whole', (t) => {
+  const known = routes.map(nameOf);
+  for (const each of ['GET /api/v1/app-conversations/search', 'POST /start', 'GET /api/keys', ...OPEN])
+    t.ok(known.includes(each), each);
+  t.ok(closed.length > 80, `${closed.length} of ${routes.length} routes want to know who asks`);
+  t.end();
+});
+
+t.test('nobody, and keys that are no good: 401 everywhere', async (t) => {
+  const callers: Record<string, Record<string, string>> = {
+    nobody: {},
+    'an unknown key': { 'x-api-key': keys.unknown },
+    'a key that is over': { authorization: `Bearer ${keys.expired}` },
+    'a key that has not begun': { 'x-api-key': keys.later },
+    'a cookie of nobody': { cookie: 'sandlot_session=nonsense' },
+  };
+  const before = await ownersThings();
+  for (const route of closed)
+    for (const [name, headers] of Object.entries(callers)) {
+      const { status, text } = await ask(route, headers);
+      if (status !== 401 || text.includes(MARK))
+        t.fail(`${route.method} ${route.path} answers ${name} with ${status}: ${text.slice(0, 200)}`);
+    }
+  t.equal(await ownersThings(), before, 'nothing changed');
+});
+
+t.test('a key for the Runtime API opens nothing else', async (t) => {
+  for (const route of closed.filter(({ path }) => path.startsWith('/api/v1/') && !path.includes('/webhooks'))) {
+    const { status } = await ask(route, { 'x-api-key': keys.runtime });
+    if (status !== 403 && status !== 401) t.fail(`${route.method} ${route.path} answers ${status}`);
+  }
+  t.pass('asked');
+});
+
+t.test('another user sees and changes nothing of the owner', async (t) => {
+  const before = await ownersThings();
+  for (const route of closed) {
+    const { status, text } = await ask(route, { 'x-api-key': keys.other });
+    // What a caller sends may come back; the owner's own things are known by these.
+    const told = [userId.owner, `/w/${MARK}`, 'sealed', '"e1"'].find((secret) => text.includes(secret));
+    if (told !== undefined || (status >= 500 && status !== 501))
+      t.fail(`${route.method} ${route.path} answers ${status}: ${text.slice(0, 300)}`);
+    const now = await ownersThings();
+    if (now !== before) return t.fail(`${route.method} ${route.path} (${status}) changed what is the owner's`);
+  }
+  t.pass(`${closed.length} routes asked`);
+});
+
+t.test('the owner does see them', async (t) => {
+  const found = await rig.call('GET', '/api/v1/app-conversations/search', undefined, { 'x-api-key': keys.owner });
+  t.match(found, { status: 200, text: new RegExp(MARK) }, 'so that the test above could fail');
+});
+
+t.test('the end', async () => {
+  await rig.stop();
+  await db.close();
+  await endSuite(cluster);
+});
