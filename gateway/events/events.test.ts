@@ -1,5 +1,5 @@
 /** Events by server-sent events and long polling. The pod is a stand-in for an agent server: REST pages and a live-only socket. */
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import t, { type Test } from 'tap';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { ask, get } from '../testing/client.js';
@@ -42,7 +42,10 @@ const promptly = () => 0;
 
 async function agent(t: Test, delay = promptly) {
   const log: Stored[] = [];
-  const server = createServer((request, response) => {
+  /** While it is set, pages wait for it. */
+  let held: Promise<void> | undefined;
+  let asked = 0;
+  const answer = (request: IncomingMessage, response: ServerResponse) => {
     const url = new URL(request.url ?? '', 'http://pod');
     if (request.headers['x-session-api-key'] !== keyOf(A)) return void response.writeHead(401).end();
     if (!url.pathname.includes(ID)) return void response.writeHead(404).end('{}');
@@ -53,6 +56,10 @@ async function agent(t: Test, delay = promptly) {
     const items = log.slice(from < 0 ? log.length : from).slice(0, limit);
     const next = log[log.indexOf(items.at(-1) as Stored) + 1];
     response.end(JSON.stringify({ items, next_page_id: next?.id ?? null }));
+  };
+  const server = createServer((request, response) => {
+    asked++;
+    void Promise.resolve(held).then(() => answer(request, response));
   });
   const sockets = new WebSocketServer({ server });
   sockets.on('connection', (socket: WebSocket, request: IncomingMessage) => {
@@ -76,6 +83,14 @@ async function agent(t: Test, delay = promptly) {
     log.push(event);
     tell(event);
   };
+  const hold = () => {
+    let release = () => undefined as void;
+    held = new Promise((resolve) => (release = resolve));
+    return () => {
+      held = undefined;
+      release();
+    };
+  };
   const gateway = await startTestGateway();
   t.teardown(async () => {
     await gateway.close();
@@ -84,7 +99,7 @@ async function agent(t: Test, delay = promptly) {
     server.close();
   });
   addPod(gateway, A, { agent: port });
-  return { gateway, log, add, tell, sockets, port };
+  return { gateway, log, add, tell, sockets, port, hold, asked: () => asked };
 }
 
 interface Frame {
@@ -317,6 +332,43 @@ t.test('a client that does not read is cut, and costs no more than a buffer', as
   gateway.later(60_000);
   await waitFor(() => gateway.gateway.connections.size === 0);
   client.socket.destroy();
+});
+
+t.test('an event that is nested too deeply to be told is left out; the gateway lives', async (t) => {
+  const { gateway, add, sockets } = await agent(t);
+  add();
+  const stream = await open(gateway);
+  await waitFor(() => stream.frames.length === 2);
+  const poll = get(gateway.port, A, `${PATH}?transport=poll&after=e-0`);
+  await waitFor(() => sockets.clients.size === 2);
+  // Let the poll get to where it waits.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const deep = `{"id":"deep","kind":"MessageEvent","x":${'['.repeat(200_000)}${']'.repeat(200_000)}}`;
+  for (const socket of sockets.clients) socket.send(deep);
+  add();
+  await waitFor(() => stream.ids().length === 2);
+  t.same(stream.ids(), ['e-0', 'e-1']);
+  t.match(await poll, { status: 200, text: /^{"events":\[{"id":"e-1"/ });
+  stream.close();
+});
+
+t.test('events that wait for a slow history are bounded in size too, and not lost', async (t) => {
+  const { gateway, add, hold, asked, sockets } = await agent(t);
+  add();
+  const release = hold();
+  const reading = open(gateway);
+  await waitFor(() => gateway.table.bySlot(A)?.load.streams === 1);
+  await waitFor(() => asked() === 1);
+  for (let n = 0; n < 12; n++) add('x'.repeat(1 << 20));
+  await waitFor(() => [...sockets.clients].every(({ bufferedAmount }) => bufferedAmount === 0));
+  // Let the last frame arrive.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  release();
+  const stream = await reading;
+  await waitFor(() => stream.ids().length === 13);
+  t.same(stream.ids(), names(0, 13));
+  t.ok(asked() > 1, 'what was not kept is read again');
+  stream.close();
 });
 
 t.test('streams have a limit of their own', async (t) => {

@@ -29,6 +29,8 @@ const DIAL_MS = 5_000;
 /** The first frame, the state, says that the subscription stands. */
 const FIRST_FRAME_MS = 5_000;
 const MAX_WAITING = 500;
+/** Characters of them: one frame may have MAX_FRAME. */
+const MAX_WAITING_LENGTH = 8 << 20;
 const MAX_RECENT = 512;
 
 interface State {
@@ -42,6 +44,8 @@ interface State {
   isOver: boolean;
   /** Live events that the history may hold too, by id. */
   waiting: Map<string, PodEvent>;
+  /** Characters of all that came to wait since it was last empty. */
+  waitingLength: number;
   /** More waited than is kept: the history has them. */
   overflowed: boolean;
   /** Ids that came from the history and may still come by the socket. */
@@ -68,6 +72,7 @@ export function followEvents(pod: Pod, after: Cursor | undefined, sink: Sink): F
     isLive: false,
     isOver: false,
     waiting: new Map(),
+    waitingLength: 0,
     overflowed: false,
     recent: new Set(),
     whole: undefined,
@@ -138,9 +143,12 @@ function receive(state: State, text: string): void {
   }
   if (state.recent.delete(cursor.id)) return;
   if (state.isLive) return send(state, event, cursor);
-  if (state.waiting.size >= MAX_WAITING) {
+  state.waitingLength += text.length;
+  if (state.waiting.size >= MAX_WAITING || state.waitingLength > MAX_WAITING_LENGTH) {
     state.waiting.clear();
+    state.waitingLength = 0;
     state.overflowed = true;
+    return;
   }
   state.waiting.set(cursor.id, event);
 }
@@ -189,7 +197,9 @@ async function pass(state: State, event: PodEvent): Promise<void> {
   if (state.isPaused) await new Promise<void>((resolve) => (state.resumed = resolve));
   const cursor = cursorOf(event);
   if (state.isOver || cursor === undefined) return;
-  if (!state.waiting.delete(cursor.id)) {
+  const waited = state.waiting.delete(cursor.id);
+  if (state.waiting.size === 0) state.waitingLength = 0;
+  if (!waited) {
     state.recent.add(cursor.id);
     if (state.recent.size > MAX_RECENT) state.recent.delete(state.recent.values().next().value ?? '');
   }

@@ -79,6 +79,15 @@ function get(pod: Pod, path: string, signal: AbortSignal): Promise<{ status: num
   });
 }
 
+/** An event as JSON; undefined where it is nested so deeply that it could be read but not written again. */
+export function textOf(event: PodEvent): string | undefined {
+  try {
+    return JSON.stringify(event);
+  } catch {
+    return undefined;
+  }
+}
+
 const WORD = /^[A-Za-z0-9._:+-]{1,128}$/;
 
 /** Place of a stored event; undefined for what is not stored (deltas, whole states), or has an id that is none. */

@@ -3,6 +3,7 @@
  * without a cursor, is answered at once and tells the conversation's state too.
  */
 import { readable } from '../decide.js';
+import { textOf } from './history.js';
 import { START, writeCursor, type Cursor } from './request.js';
 import { LEAVING, noteEvent, refuseVisit, settleVisit, type Control, type Reader, type Visit } from './visit.js';
 
@@ -40,7 +41,8 @@ export function createPoll(visit: Visit, control: Control): Reader {
       // Deltas between two polls would be missing, so none come; the whole message follows. States are stored as they change.
       const isNew = cursor !== undefined || (event['key'] === 'full_state' && visit.wanted.isFirst);
       if (visit.over || !isNew) return;
-      const text = JSON.stringify(event);
+      const text = textOf(event);
+      if (text === undefined) return;
       events.push(text);
       bytes += text.length;
       if (cursor !== undefined) {

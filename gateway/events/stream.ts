@@ -1,6 +1,7 @@
 /** Events as server-sent events: `id:` is the cursor to resume from, comments are signs of life, the event `end` says why it ends. */
 import type { Reason } from '../answers.js';
 import { readable } from '../decide.js';
+import { textOf } from './history.js';
 import { writeCursor } from './request.js';
 import {
   HEARTBEAT_MS,
@@ -45,9 +46,11 @@ export function createStream(visit: Visit, control: Control): Reader {
     event(event, cursor) {
       begin();
       if (cursor === undefined && socket.writableLength > DELTA_LIMIT) return;
+      const text = textOf(event);
+      if (text === undefined) return;
       if (cursor !== undefined) noteEvent(visit);
       const id = cursor === undefined ? '' : `id: ${writeCursor(cursor)}\n`;
-      write(`${id}data: ${JSON.stringify(event)}\n\n`);
+      write(`${id}data: ${text}\n\n`);
     },
     live: begin,
     ended(why) {
