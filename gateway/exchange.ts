@@ -15,7 +15,7 @@ import { advance, type Body } from './http/body.js';
 import { BadMessage, MAX_RESPONSE_HEAD } from './http/message.js';
 import { fieldOf, headToKeep, isNavigation, KEY_PARAMETER, queryOf, withoutParameter } from './http/request.js';
 import { parseResponse, type ResponseHead } from './http/response.js';
-import { enter, leave } from './limits.js';
+import { enter, leave, overloadedBy } from './limits.js';
 import type { LinkUser } from './link.js';
 import type { Upstream } from './pool.js';
 import { isPlatform } from './table.js';
@@ -187,7 +187,10 @@ function startAnswer(exchange: Exchange, head: ResponseHead, bytes: Buffer, star
   if (exchange.accepted) return refuseAccepted(exchange, 1011, 'the sandbox refused the connection');
   if (head.chunked && forward.head.minor === 0) throw new BadMessage(502, 'chunked answer to HTTP/1.0');
   const response = bodyOfResponse(forward.head.method, head);
-  if (response.kind !== 'none' && head.length === undefined && isEventStream(head)) countAsStream(exchange);
+  if (response.kind !== 'none' && head.length === undefined && isEventStream(head)) {
+    const refusal = countAsStream(exchange);
+    if (refusal !== undefined) return fail(exchange, refusal);
+  }
   exchange.response = response;
   exchange.status = head.status;
   exchange.keepAlive =
@@ -208,12 +211,15 @@ function startAnswer(exchange: Exchange, head: ResponseHead, bytes: Buffer, star
 const isEventStream = (head: ResponseHead) =>
   head.fields.some(({ name, value }) => name === 'content-type' && /^text\/event-stream\b/i.test(value));
 
-/** An app's event stream lasts as a WebSocket does. */
-function countAsStream(exchange: Exchange): void {
-  if (exchange.counted === 'streams') return;
+/** An app's event stream lasts as a WebSocket does, and needs room as one. */
+function countAsStream(exchange: Exchange): Answer | undefined {
+  if (exchange.counted === 'streams') return undefined;
+  const refusal = overloadedBy(exchange.forward.route, 'streams', exchange.connection.gateway.rules);
+  if (refusal !== undefined) return refusal;
   leave(exchange.forward.route, exchange.counted);
   exchange.counted = 'streams';
   enter(exchange.forward.route, exchange.counted);
+  return undefined;
 }
 
 /** A server says when it hangs up; a second earlier is safe. */

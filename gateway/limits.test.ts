@@ -27,6 +27,8 @@ t.test('a user has limits over all sandboxes, and streams are no requests', asyn
   const first = await open(A, '/stream');
   (await first.response).on('error', () => undefined).resume();
   t.match(loadOf(A), { requests: 0, streams: 1 }, 'a stream of an app leaves the requests');
+  t.match(await get(gateway.port, A, '/stream'), { status: 429, text: /streams to this sandbox/ });
+  t.match(loadOf(A), { requests: 0, streams: 1 });
   t.equal((await get(gateway.port, A, '/now')).status, 200);
   const hanging = [await open(A, '/never'), await open(B, '/never')];
   await waitFor(() => loadOf(A)?.requests === 2);

@@ -23,9 +23,12 @@ export const NO_LIMITS: Limits = {
 
 export type Counted = 'requests' | 'streams';
 
-export function overloaded({ route, head, events }: Forward, limits: Limits): Answer | undefined {
-  const isStream = head.websocket || events !== undefined;
-  const kind: Counted = isStream ? 'streams' : 'requests';
+export const overloaded = ({ route, head, events }: Forward, limits: Limits): Answer | undefined =>
+  overloadedBy(route, head.websocket || events !== undefined ? 'streams' : 'requests', limits);
+
+/** Whether there is no room for one more of that kind. */
+export function overloadedBy(route: Route, kind: Counted, limits: Limits): Answer | undefined {
+  const isStream = kind === 'streams';
   if (route.load[kind] >= (isStream ? limits.maxStreams : limits.maxRequests)) return tooMany(kind, 'to this sandbox');
   // Sandboxes without an owner are not all one user's.
   if (route.owner !== '' && route.ownerLoad[kind] >= (isStream ? limits.maxUserStreams : limits.maxUserRequests))
