@@ -8,6 +8,7 @@ import { acceptOf, atBoundary, closeFrame, follow, keyInFirstFrame, newFrames } 
 import { createPageRewriter, rewriteTags } from './html.js';
 import { belowPrefix, headForClient, headForPod, withoutFrameAncestors } from './heads.js';
 import { parseResponse } from './http/response.js';
+import { headToKeep } from './http/request.js';
 import { lineOf } from './observe.js';
 import { type Route } from './table.js';
 import { hostOf, keyOf, requestTo, sandboxOf, slotNamed, UI } from './testing/harness.js';
@@ -344,10 +345,8 @@ t.test('access log: slot, sandbox, owner and source, never the query', async (t)
   });
   const decision = decide(head, table, rulesOf(), NOW);
   const context = decision.do === 'forward' ? decision.forward : undefined;
-  const line = lineOf(
-    { ip: '1.2.3.4', head, status: 200, reason: undefined, context, grant: 'key', bytesIn: 1, bytesOut: 2, ms: 3.14 },
-    new Date(NOW),
-  );
+  const finished = { ip: '1.2.3.4', status: 200, reason: undefined, context, grant: 'key', bytesIn: 1 } as const;
+  const line = lineOf({ ...finished, head, bytesOut: 2, ms: 3.14 }, new Date(NOW));
   t.match(JSON.parse(line), {
     slot: A,
     sandbox: `box-${A}`,
@@ -360,4 +359,6 @@ t.test('access log: slot, sandbox, owner and source, never the query', async (t)
     trace,
   });
   t.notMatch(line, keyOf(A));
+  const ofSocket = lineOf({ ...finished, head: headToKeep(head), bytesOut: 2, ms: 3.14 }, new Date(NOW));
+  t.match(JSON.parse(ofSocket), { path: '/p', trace }, 'what is kept of a WebSocket’s head has the trace too');
 });

@@ -2,7 +2,7 @@
 import { pino } from 'pino';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Finished, Observer } from './gateway.js';
-import { fieldOf } from './http/request.js';
+import { fieldOf, TRACE } from './http/request.js';
 import type { WakeResult } from './wake.js';
 
 export interface Gauges {
@@ -148,7 +148,7 @@ export function createAccessLog(dest: number | string = 1): AccessLog {
 
 /** Of W3C's traceparent, which goes on to the pod as it came. */
 const traceOf = (head: Finished['head']) =>
-  head === undefined ? undefined : /^[0-9a-f]{2}-([0-9a-f]{32})-/.exec(fieldOf(head, 'traceparent') ?? '')?.[1];
+  head === undefined ? undefined : /^[0-9a-f]{2}-([0-9a-f]{32})-/.exec(fieldOf(head, TRACE) ?? '')?.[1];
 
 export function lineOf(
   { ip, head, status, reason, context, grant, bytesIn, bytesOut, ms }: Finished,

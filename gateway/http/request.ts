@@ -238,6 +238,9 @@ export function isNavigation(head: RequestHead): boolean {
   return head.accept !== undefined && head.accept.includes('text/html');
 }
 
+/** W3C's trace context. */
+export const TRACE = 'traceparent';
+
 /**
  * What the log needs of a head whose connection goes on for hours. Its fields, and the text that they are slices of, are let
  * go: they are most of what an idle WebSocket would hold.
@@ -248,6 +251,13 @@ export function headToKeep(head: RequestHead): RequestHead {
     path: ownCopy(head.path.slice(0, MAX_KEPT_PATH)),
     host: ownCopy(head.host),
     websocket: head.websocket,
+    fields: head.fields.filter(({ name }) => name === TRACE).map(keptField),
   };
 }
 const MAX_KEPT_PATH = 512;
+const MAX_KEPT_VALUE = 64;
+
+function keptField({ name, value }: Field): Field {
+  const kept = ownCopy(value.slice(0, MAX_KEPT_VALUE));
+  return { name, value: kept, line: kept };
+}
