@@ -41,10 +41,16 @@ export function wakeAndHold(connection: Connection, forward: Forward): void {
   const room = gateway.held.get(slot) ?? new Set<Held>();
   const held: Held = { connection, forward, startedAt: performance.now() };
   const isFull = room.size >= MAX_HELD_PER_SANDBOX || countHeld(gateway) >= MAX_HELD;
+  if (isFull || (isNavigation(forward.head) && forward.grant !== 'key')) answer(held, RESUMING);
+  else hold(held, room);
+  // Last, since it may fail at once.
   gateway.waker.wake(forward.route, () => answerAll(gateway, slot, NOT_RESUMED));
-  if (isNavigation(forward.head) && forward.grant !== 'key') return answer(held, RESUMING);
-  if (isFull) return answer(held, RESUMING);
-  gateway.held.set(slot, room.add(held));
+}
+
+function hold(held: Held, room: Set<Held>): void {
+  const { connection, forward } = held;
+  const { gateway } = connection;
+  gateway.held.set(forward.route.slot, room.add(held));
   connection.deadline = gateway.clock.now + gateway.timeouts.holdMs;
   connection.user = {
     data: (chunk) => stash(connection, chunk),

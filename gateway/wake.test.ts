@@ -203,6 +203,14 @@ t.test('programs wait, and get their answer with the new key; bodies too', async
   t.match(await get(gateway.port, A, '/api/x'), { status: 401 }, 'the old key is dead for what comes after');
 });
 
+t.test('where nothing can be woken now, nobody is kept waiting', async (t) => {
+  const gateway = await startTestGateway({ waker: { wake: (_route, failed) => failed() } });
+  t.teardown(() => gateway.close());
+  gateway.table.upsertSandbox(paused());
+  t.match(await get(gateway.port, A, '/api/x'), { status: 503, headers: { 'x-sandlot-reason': 'SandboxPaused' } });
+  t.equal(gateway.gateway.held.size, 0);
+});
+
 t.test('a page is answered with one that waits; programs no longer than they should', async (t) => {
   const { gateway, waiting, fail } = await asleep(t);
   const page = await get(gateway.port, A, '/', {
