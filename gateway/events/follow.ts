@@ -123,8 +123,9 @@ const GONE: Answer = {
 };
 const UNKNOWN: Answer = { status: 404, reason: 'UnknownConversation', message: 'There is no such conversation.' };
 
+/** Also for what should not happen: a follower that fails ends alone, never the process. */
 function answerFor(error: unknown): Answer {
-  if (!(error instanceof HistoryError)) throw error;
+  if (!(error instanceof HistoryError)) return GONE;
   if (error.status === 404) return UNKNOWN;
   return error.status === 0 || error.status >= 500
     ? GONE

@@ -31,6 +31,8 @@ export const revokeKey = (id: string) => call<unknown>(`/api/keys/${encodeURICom
 export const loginUrl = (returnTo: string) => `/oauth/login?return_to=${encodeURIComponent(returnTo)}`;
 
 let leaving = false;
+// A page that the browser kept and shows again may leave again.
+addEventListener('pageshow', () => (leaving = false));
 
 /** The session is gone: to the login and back here. What was typed waits in useDraft. */
 export function goToLogin(): void {

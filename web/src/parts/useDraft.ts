@@ -1,15 +1,23 @@
 import { useEffect, useState, type Dispatch, type SetStateAction } from 'react';
 
+/** Storage may be blocked or full; then a draft lives as long as its page. */
+function stored<T>(use: (storage: Storage) => T): T | undefined {
+  try {
+    return use(sessionStorage);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The text was taken; for where the page is left at the same moment. */
-export const forgetDraft = (key: string) => sessionStorage.removeItem(`draft:${key}`);
+export const forgetDraft = (key: string) => stored((storage) => storage.removeItem(`draft:${key}`));
 
 /** As useState for text that a person types: it survives a way to the login and back, in this tab only. Not for secrets. */
 export function useDraft(key: string): [string, Dispatch<SetStateAction<string>>] {
   const place = `draft:${key}`;
-  const [text, setText] = useState(() => sessionStorage.getItem(place) ?? '');
+  const [text, setText] = useState(() => stored((storage) => storage.getItem(place)) ?? '');
   useEffect(() => {
-    if (text === '') sessionStorage.removeItem(place);
-    else sessionStorage.setItem(place, text);
+    stored((storage) => (text === '' ? storage.removeItem(place) : storage.setItem(place, text)));
   }, [place, text]);
   return [text, setText];
 }
