@@ -548,13 +548,44 @@ export interface SandboxPoolSpec {
    */
   template: string;
   /**
-   * Warm, unclaimed pods to keep.
+   * Warm, unclaimed pods to keep; with scaleToDemand the fewest. `/scale` (HPA, KEDA, kubectl scale) sets it.
    */
   replicas?: number;
   /**
-   * Hard cap on warm pods, whoever sets replicas.
+   * Hard cap on warm pods, whoever asks for them.
    */
   maxReplicas?: number;
+  /**
+   * Keeps between replicas and maxReplicas warm, by itself. The pool keeps as many pods as sandboxes asked for within one start-up time, at the busiest; status.demand has the figures, and the condition Progressing says what follows from them.
+   */
+  scaleToDemand?: {
+    /**
+     * After this long without as many again, the busiest time counts half.
+     */
+    halfLife?: string;
+  };
+  /**
+   * Labels that a node must have, instead of the template's. Pods that a sandbox gets later follow the template.
+   */
+  nodeSelector?: {
+    [k: string]: string;
+  };
+  /**
+   * Taints that the pods tolerate, as in a Pod, instead of the template's.
+   */
+  tolerations?: {
+    [k: string]: unknown;
+  }[];
+  /**
+   * Scheduling preferences, as in a Pod, instead of the template's.
+   */
+  affinity?: {
+    [k: string]: unknown;
+  };
+  /**
+   * RuntimeClass of the pods, instead of the template's. Such a pool serves the sandboxes that name this class; those that name none are served by pools of the template's.
+   */
+  runtimeClassName?: string;
   /**
    * How warm pods of an older template are replaced. Until then, those that have the ports, rights and workspace of the new one may still be claimed when no new one is ready. Claimed pods are left alone.
    */
@@ -600,11 +631,32 @@ export interface SandboxPoolStatus {
    */
   readyReplicas?: number;
   /**
+   * Warm pods that the pool wants now, between replicas and maxReplicas.
+   */
+  wantedReplicas?: number;
+  /**
+   * With scaleToDemand, the busiest start-up time that still counts.
+   */
+  demand?: {
+    /**
+     * Sandboxes that asked for a pod within it.
+     */
+    claims?: number;
+    /**
+     * When the last of them asked.
+     */
+    time?: string;
+    /**
+     * How long a warm pod took from creation to ready.
+     */
+    startSeconds?: number;
+  };
+  /**
    * Label selector of the warm pods, for the scale subresource.
    */
   selector?: string;
   /**
-   * Standard conditions: Ready (the wanted number of warm pods is ready), TemplateFound, Progressing.
+   * Standard conditions: Ready (the wanted number of warm pods is ready), TemplateFound, Progressing, ScalingLimited (maxReplicas or a quota keeps the pool smaller than it should be), ClaimsLimited (sandboxes of the template wait because of a limit per owner or namespace).
    */
   conditions?: {
     /**

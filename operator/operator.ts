@@ -16,12 +16,13 @@ import type { Installation } from './install.js';
 import { UNLIMITED, type LimitPolicy } from './limits/place.js';
 import { createPlaces, type Places } from './limits/places.js';
 import type { OperatorMetrics } from './metrics.js';
+import { createAsks } from './pool/asks.js';
 import { createPoolReconciler } from './pool/reconcile.js';
 import { poolViewOf } from './pool/view.js';
 import { templateHashOf, type TemplateHash } from './pool/warm.js';
 import { createAct } from './sandbox/act.js';
 import { createMemory } from './sandbox/memory.js';
-import { observe } from './sandbox/observe.js';
+import { observe, type ObserveOptions } from './sandbox/observe.js';
 import { createSandboxReconciler } from './sandbox/reconcile.js';
 import type { Limits } from './sandbox/situation.js';
 import { startWorld, type World } from './world.js';
@@ -160,6 +161,11 @@ function createReconcilers(options: OperatorOptions, parts: Parts) {
   const { client, installation, clock, log, limits = LIMITS } = options;
   const hashOf = memoizedHash(installation);
   const children = createChildren(client, world);
+  const asks = createAsks(clock);
+  const asked = (pool: string): void => {
+    asks.note(pool);
+    refill(pool);
+  };
   const claimer = createClaimer({
     client,
     world,
@@ -167,12 +173,12 @@ function createReconcilers(options: OperatorOptions, parts: Parts) {
     agents,
     secret: installation.secret,
     log,
-    taken: refill,
+    taken: asked,
     count: (result) => options.metrics?.claim(result),
   });
   const memory = createMemory();
   const common = { client, world, children, claimer, agents, installation, clock, events, hashOf };
-  const poolFor = (template: { namespace: string; name: string }) => poolViewOf({ world, claimer, hashOf }, template);
+  const poolFor: ObserveOptions['poolFor'] = (template) => poolViewOf({ world, claimer, hashOf }, template);
   const sandbox = createSandboxReconciler({
     ...common,
     memory,
@@ -181,8 +187,9 @@ function createReconcilers(options: OperatorOptions, parts: Parts) {
     observe: (object: Sandbox, now: number) =>
       observe({ world, memory, installation, limits, places, poolFor }, object, now),
     started: (object) => options.metrics?.started(...startOf(object, clock.now())),
+    missed: asked,
   });
-  const pool = createPoolReconciler({ ...common, crash: limits.crash, startDeadlineMs: limits.startDeadlineMs });
+  const pool = createPoolReconciler({ ...common, asks, crash: limits.crash, startDeadlineMs: limits.startDeadlineMs });
   return { sandbox: { reconcile: sandbox }, pool: { reconcile: pool } };
 }
 

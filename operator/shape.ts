@@ -110,12 +110,11 @@ const FIXED_AT_BIRTH = [
   'env',
   'envFrom',
   'resources',
-  'runtimeClassName',
 ] as const;
 
 /**
  * Why a warm pod of the template cannot serve this sandbox, or undefined when it can. Personal things come by init after
- * the claim; whatever is fixed at the pod's birth must equal the template's.
+ * the claim; whatever is fixed at the pod's birth must equal the template's. The runtime class may be that of a pool (pool/view.ts).
  */
 export function whyCold(template: SandboxTemplateSpec, spec: SandboxSpec): string | undefined {
   if (template.deferredInit === false) return 'the template cannot be started dormant';

@@ -28,6 +28,7 @@ import type { Clock, KubeObject } from '../kube/types.js';
 import { agentTarget } from './agent.js';
 import { createFreshCache, type FreshCache } from './fresh.js';
 import { hasPlace } from './limits/place.js';
+import { waitsFor } from './pool/waiting.js';
 
 export interface World {
   /**
@@ -168,8 +169,14 @@ function createCaches(clock: Clock, listeners: Listeners) {
       slot: (object) => inNamespace(object, object.status?.slot),
       placed: placesOf,
     },
-    changed: (object) => listeners.sandbox(keyOf(object)),
+    changed: (object) => {
+      listeners.sandbox(keyOf(object));
+      if (waitsFor(object) !== undefined) wakePools(inNamespace(object, object.spec.template));
+    },
   });
+  const wakePools = (template: string | undefined): void => {
+    for (const pool of template === undefined ? [] : pools.by('template', template)) listeners.pool(keyOf(pool));
+  };
   const freed = ({ metadata }: Pod): void => listeners.freed(metadata.namespace ?? '', metadata.labels?.[LABEL.owner]);
   /** Sandboxes without slot wait for a template or for a pool. */
   const wakeWaiting = (template: string | undefined): void => {
@@ -186,7 +193,7 @@ function createCaches(clock: Clock, listeners: Listeners) {
   const templates = createFreshCache<SandboxTemplate>({
     clock,
     changed: (object) => {
-      for (const pool of pools.by('template', keyOf(object))) listeners.pool(keyOf(pool));
+      wakePools(keyOf(object));
       wakeWaiting(keyOf(object));
     },
   });

@@ -243,7 +243,7 @@ t.test('which sandboxes a warm pod can serve', async (t) => {
     [{ env: [{ name: 'A', value: 'b' }] }, 'own env'],
     [{ resources: { requests: { cpu: 1 } } }, 'own resources'],
     [{ resourceFactor: 2 }, 'own resourceFactor'],
-    [{ runtimeClassName: 'gvisor' }, 'own runtimeClassName'],
+    [{ runtimeClassName: 'gvisor' }, undefined],
     [{ workingDir: '/workspace' }, 'own workingDir'],
     [{ imagePullPolicy: 'Always' }, 'own imagePullPolicy'],
     [{ runAsUser: 6 }, 'own runAsUser'],

@@ -8,8 +8,10 @@ import { labelValue } from '../build/meta.js';
 import { timeMs } from '../durations.js';
 import { podState, type PodState } from '../sandbox/podstate.js';
 import { filled, untilToken, type Rate } from './bucket.js';
+import { demandOf } from './demand.js';
 import { removable, rolloutLimits } from './rollout.js';
 import type { PoolDecision, PoolSituation } from './situation.js';
+import { targetOf, type Target } from './target.js';
 
 /** Trouble that keeps a pool from filling, as podState names it. */
 const TROUBLE = new Set([
@@ -22,6 +24,8 @@ const TROUBLE = new Set([
   'NodeLost',
 ]);
 const STATUS_STEP_MS = 1_000;
+/** Sandboxes that stop waiting for a place tell nobody but the pod that they get. */
+const LIMITED_MS = 30_000;
 /** Init keys that no pod uses may be those of a pod whose create is still on its way, also of an operator before this one. */
 const KEYS_UNUSED_MS = 60_000;
 
@@ -37,13 +41,14 @@ function stateOf(pod: Pod): PodState {
 
 export function decidePool(s: PoolSituation): PoolDecision {
   const usable = whyUseless(s) === undefined && s.pool.metadata.deletionTimestamp === undefined;
-  const wanted = usable ? wantedReplicas(s.pool) : 0;
+  const target = targetOf(s.pool, s.peak, s.waiting, s.now);
+  const wanted = usable ? target.wanted : 0;
   const remove = toRemove(s, wanted);
   const gone = new Set(remove.map(({ pod }) => pod));
   const live = s.warm.filter((pod) => !isGoing(pod) && !gone.has(pod));
   const fresh = live.filter((pod) => !isStale(s, pod)).length;
   const { create, ending } = refill(s, { wanted, fresh, stale: live.length - fresh });
-  const status = statusOf(s, { wanted, live, stale: live.length - fresh });
+  const status = statusOf(s, { target, wanted, live, stale: live.length - fresh });
   const report = troubleReport(s, status);
   return {
     create,
@@ -51,7 +56,7 @@ export function decidePool(s: PoolSituation): PoolDecision {
     sweep: sweepable(s),
     status,
     reports: report,
-    ending: [ending, nextDeadline(s, live), nextSweep(s)].reduce(collapse),
+    ending: [ending, nextDeadline(s, live), nextSweep(s), nextTarget(s, target)].reduce(collapse),
   };
 }
 
@@ -66,8 +71,9 @@ function whyUseless({ template, pool }: PoolSituation): { reason: string; messag
 
 const isGoing = (pod: Pod): boolean => pod.metadata.deletionTimestamp !== undefined;
 
-export function wantedReplicas({ spec }: SandboxPool): number {
-  return Math.min(spec.replicas ?? 1, spec.maxReplicas ?? Number.MAX_SAFE_INTEGER);
+function nextTarget({ waiting }: PoolSituation, { fewerInMs }: Target): Outcome {
+  const limited = waiting.forOwner + waiting.forNamespace > 0 ? wait(LIMITED_MS, 'limits') : done;
+  return fewerInMs === undefined ? limited : collapse(limited, wait(fewerInMs, 'demand'));
 }
 
 export const rateOf = ({ spec }: SandboxPool): Rate => ({
@@ -162,13 +168,13 @@ function nextSweep(s: PoolSituation): Outcome {
 
 function statusOf(
   s: PoolSituation,
-  { wanted, live, stale }: { wanted: number; live: Pod[]; stale: number },
+  { target, wanted, live, stale }: { target: Target; wanted: number; live: Pod[]; stale: number },
 ): SandboxPoolStatus {
   const seen = live.map(stateOf);
   const ready = seen.filter(({ kind }) => kind === 'ready').length;
   const trouble = seen.find(({ ready: { reason } }) => TROUBLE.has(reason))?.ready ?? s.memory.trouble;
   const observedGeneration = s.pool.metadata.generation ?? 0;
-  const conditions = conditionsOf({ s, wanted, ready, stale, trouble }).map((update) => ({
+  const conditions = conditionsOf({ s, target, wanted, ready, stale, trouble }).map((update) => ({
     ...update,
     observedGeneration,
   }));
@@ -176,6 +182,8 @@ function statusOf(
     observedGeneration,
     replicas: live.length,
     readyReplicas: ready,
+    wantedReplicas: wanted,
+    ...(s.peak === undefined ? {} : { demand: demandOf(s.peak) }),
     selector: `${LABEL.pool}=${labelValue(s.pool.metadata.name)},${LABEL.state}=${STATE_WARM}`,
     conditions: [...setConditions(s.pool.status?.conditions ?? [], conditions, s.now)],
   };
@@ -183,11 +191,12 @@ function statusOf(
 
 function conditionsOf(facts: {
   s: PoolSituation;
+  target: Target;
   wanted: number;
   ready: number;
   /** Pods of an older template. */
   stale: number;
-  trouble: { reason: string; message: string } | undefined;
+  trouble: Trouble;
 }): ConditionUpdate[] {
   const { s, wanted, ready } = facts;
   const useless = whyUseless(s);
@@ -207,10 +216,40 @@ function conditionsOf(facts: {
           type: 'Progressing',
           status: 'True',
           reason: facts.stale > 0 ? 'RollingOut' : full ? 'Full' : 'Filling',
-          message: '',
+          message: facts.target.why,
         },
+    scalingLimited(facts),
+    claimsLimited(s.waiting),
   ];
 }
+
+function scalingLimited({
+  s,
+  target,
+  trouble,
+}: {
+  s: PoolSituation;
+  target: Target;
+  trouble: Trouble;
+}): ConditionUpdate {
+  const type = 'ScalingLimited';
+  if (trouble?.reason === 'QuotaExceeded') return { type, status: 'True', ...trouble };
+  const { maxReplicas } = s.pool.spec;
+  if (maxReplicas === undefined || target.asked <= maxReplicas)
+    return { type, status: 'False', reason: 'WithinLimits', message: '' };
+  const message = `${target.asked} warm pods are asked for; maxReplicas is ${maxReplicas}`;
+  return { type, status: 'True', reason: 'MaxReplicasReached', message };
+}
+
+function claimsLimited({ forOwner, forNamespace }: PoolSituation['waiting']): ConditionUpdate {
+  const type = 'ClaimsLimited';
+  if (forNamespace + forOwner === 0) return { type, status: 'False', reason: 'WithinLimits', message: '' };
+  const reason = forNamespace > 0 ? 'NamespaceLimitReached' : 'OwnerLimitReached';
+  const message = `sandboxes of this template wait: ${forNamespace} for the namespace's limit, ${forOwner} for their owner's`;
+  return { type, status: 'True', reason, message };
+}
+
+type Trouble = { reason: string; message: string } | undefined;
 
 /** An Event when the pool gets stuck, once. */
 function troubleReport(s: PoolSituation, status: SandboxPoolStatus): PoolDecision['reports'] {

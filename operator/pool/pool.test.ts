@@ -46,6 +46,7 @@ function situation(spec: Partial<SandboxPool['spec']>, pods: Pod[], more: Partia
     pool: { metadata: { name: 'p', namespace: 'ns', generation: 1 }, spec: { template: 't', replicas: 3, ...spec } },
     now: NOW,
     template: { image: 'x' },
+    waiting: { forPool: 0, forOwner: 0, forNamespace: 0 },
     hash: { whole: 'h', fit: 'f' },
     budget: 1_000,
     warm: pods,
@@ -147,7 +148,9 @@ t.test('orphans are swept, but not while a create is under way', async (t) => {
 
 t.test('status and conditions', async (t) => {
   const words = (s: PoolSituation) =>
-    decidePool(s).status.conditions?.map(({ type, status, reason }) => `${type}=${status} ${reason}`);
+    decidePool(s)
+      .status.conditions?.filter(({ type, status }) => !(type.endsWith('Limited') && status === 'False'))
+      .map(({ type, status, reason }) => `${type}=${status} ${reason}`);
   t.same(words(situation({}, many(3, 'ready'))), [
     'Ready=True Full',
     'TemplateFound=True Found',
@@ -170,6 +173,11 @@ t.test('status and conditions', async (t) => {
   t.match(words(situation({}, [], { template: { image: 'x', deferredInit: false } })), ['Ready=False DeferredInitOff']);
   const quota = memoryOf({ trouble: { reason: 'QuotaExceeded', message: 'exceeded quota' } });
   t.match(words(situation({}, [], { memory: quota })), ['Ready=False QuotaExceeded']);
+  t.match(words(situation({}, [], { memory: quota }))?.at(-1), 'ScalingLimited=True QuotaExceeded');
+  const waits = (forOwner: number, forNamespace: number) => ({ waiting: { forPool: 0, forOwner, forNamespace } });
+  t.match(words(situation({}, many(3, 'ready'), waits(2, 0)))?.at(-1), 'ClaimsLimited=True OwnerLimitReached');
+  t.match(words(situation({}, many(3, 'ready'), waits(1, 1)))?.at(-1), 'ClaimsLimited=True NamespaceLimitReached');
+  t.match(decidePool(situation({}, many(3, 'ready'), waits(1, 0))).ending, { type: 'wait' }, 'it looks again');
   const decision = decidePool(situation({}, [...many(2, 'ready'), warm('starting')]));
   t.match(decision.status, {
     replicas: 3,

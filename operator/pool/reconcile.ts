@@ -2,6 +2,7 @@
 import { LABEL, MANAGER } from '../../contracts/labels.js';
 import {
   SANDBOX_POOL,
+  type Sandbox,
   type SandboxPool,
   type SandboxPoolStatus,
   type SandboxTemplateSpec,
@@ -20,9 +21,13 @@ import type { Children } from '../children.js';
 import type { Claimer } from '../claim/claim.js';
 import type { Installation } from '../install.js';
 import { isReady, type World } from '../world.js';
+import type { Asks } from './asks.js';
 import { decidePool, statusDelayMs } from './decide.js';
+import { halfLifeMs, peakAfter, peakOf, startTimeMs, UNKNOWN_START_MS, worth, type Peak } from './demand.js';
+import { placedTemplate } from './placed.js';
 import { createRefill } from './refill.js';
 import type { PoolDecision, PoolMemory, PoolSituation } from './situation.js';
+import { countWaiting } from './waiting.js';
 import type { TemplateHash } from './warm.js';
 
 export interface PoolReconcilerOptions {
@@ -36,6 +41,7 @@ export interface PoolReconcilerOptions {
   crash: CrashPolicy;
   startDeadlineMs: number;
   hashOf(template: SandboxTemplateSpec): TemplateHash;
+  asks: Pick<Asks, 'since' | 'forget'>;
 }
 
 export function createPoolReconciler(options: PoolReconcilerOptions): Reconcile {
@@ -54,10 +60,27 @@ export function createPoolReconciler(options: PoolReconcilerOptions): Reconcile 
     return known;
   };
 
+  /** The busiest time that counts, of a pool that scales to demand. */
+  const peakNow = (pool: SandboxPool, memory: PoolMemory, warm: Pod[], now: number): Peak | undefined => {
+    const { scaleToDemand } = pool.spec;
+    if (scaleToDemand === undefined) return undefined;
+    const halfLife = halfLifeMs(scaleToDemand.halfLife);
+    const before = 'peak' in memory ? memory.peak : peakOf(pool.status);
+    const startMs = startTimeMs(warm.filter(isReady)) ?? memory.startMs ?? before?.startMs ?? UNKNOWN_START_MS;
+    const peak = peakAfter(before, options.asks.since(keyOf(pool), now - startMs), { startMs, halfLife });
+    memory.startMs = startMs;
+    memory.peak = Math.round(worth(peak, now, halfLife)) > 0 ? peak : undefined;
+    return memory.peak;
+  };
+
   const observe = (pool: SandboxPool, memory: PoolMemory): PoolSituation => {
     const key = keyOf(pool);
     const { namespace = '' } = pool.metadata;
-    const template = world.templates.get(`${namespace}/${pool.spec.template}`)?.spec;
+    const templateKey = `${namespace}/${pool.spec.template}`;
+    const general = world.templates.get(templateKey)?.spec;
+    const template = general === undefined ? undefined : placedTemplate(general, pool.spec);
+    const serves = ({ spec }: Sandbox) =>
+      (spec.runtimeClassName ?? general?.runtimeClassName) === template?.runtimeClassName;
     const now = clock.now();
     for (const [name, until] of memory.pending)
       if (until <= now || world.pods.get(`${namespace}/${name}`) !== undefined) memory.pending.delete(name);
@@ -79,13 +102,16 @@ export function createPoolReconciler(options: PoolReconcilerOptions): Reconcile 
         .filter(podless)
         .map((object) => ({ kind: 'workspace' as const, object })),
     ].filter(({ object }) => mine(object) && object.metadata.deletionTimestamp === undefined);
+    const warm = world.pods.by('warm', key).filter(mine);
     return {
       pool,
       now,
       template,
+      peak: peakNow(pool, memory, warm, now),
+      waiting: countWaiting(world.sandboxes.by('waiting', templateKey).filter(serves)),
       hash: template === undefined ? { whole: '', fit: '' } : options.hashOf(template),
       budget: refill.budget(now),
-      warm: world.pods.by('warm', key).filter(mine),
+      warm,
       orphans,
       memory,
       startDeadlineMs: options.startDeadlineMs,
@@ -145,6 +171,7 @@ export function createPoolReconciler(options: PoolReconcilerOptions): Reconcile 
     const pool = world.pools.get(key);
     if (pool === undefined) {
       memories.delete(key);
+      options.asks.forget(key);
       return done;
     }
     const memory = memoryOf(key);

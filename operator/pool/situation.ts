@@ -5,7 +5,15 @@ import type { Outcome } from '../../kube/outcome.js';
 import type { KubeObject } from '../../kube/types.js';
 import type { Report } from '../sandbox/situation.js';
 import type { Bucket } from './bucket.js';
+import type { Peak } from './demand.js';
 import type { TemplateHash } from './warm.js';
+
+/** Sandboxes of the template that have no pod yet, by what they wait for. */
+export interface Waiting {
+  forPool: number;
+  forOwner: number;
+  forNamespace: number;
+}
 
 export interface PoolMemory {
   bucket?: Bucket;
@@ -21,13 +29,20 @@ export interface PoolMemory {
   trouble?: { reason: string; message: string };
   /** When the status was last written, ms since 1970. */
   wroteAt: number;
+  /** How long its pods take to start, as last seen, ms. */
+  startMs?: number;
+  /** Of pools that scale to demand; absent before the status was read. */
+  peak?: Peak | undefined;
 }
 
 export interface PoolSituation {
   pool: SandboxPool;
   now: number;
-  /** Undefined when the pool's template does not exist. */
+  /** As the pool has it. Undefined when it does not exist. */
   template: SandboxTemplateSpec | undefined;
+  /** The busiest time that counts; of pools that scale to demand. */
+  peak?: Peak | undefined;
+  waiting: Waiting;
   /** Hashes that a warm pod of this template carries now. */
   hash: TemplateHash;
   /** Pods that all pools together may create now. */

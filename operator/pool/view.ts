@@ -4,7 +4,8 @@ import { keyOf } from '../../kube/cache.js';
 import type { Claimer } from '../claim/claim.js';
 import type { PoolView } from '../sandbox/situation.js';
 import type { World } from '../world.js';
-import { wantedReplicas } from './decide.js';
+import { placedTemplate } from './placed.js';
+import { mayHavePods } from './target.js';
 import type { TemplateHash } from './warm.js';
 
 export interface PoolViewOptions {
@@ -13,16 +14,26 @@ export interface PoolViewOptions {
   hashOf(template: SandboxTemplateSpec): TemplateHash;
 }
 
-/** The fullest pool of the template; without ready pods, the one that is worth waiting for. */
-export function poolViewOf(options: PoolViewOptions, template: { namespace: string; name: string }): PoolView {
+/**
+ * The fullest pool of the template that has the sandbox's runtime class; without ready pods, the one that is worth waiting for.
+ * `runtimeClassName`: the sandbox's own.
+ */
+export function poolViewOf(
+  options: PoolViewOptions,
+  template: { namespace: string; name: string; runtimeClassName?: string | undefined },
+): PoolView {
   const { world, claimer, hashOf } = options;
   const key = `${template.namespace}/${template.name}`;
   const spec = world.templates.get(key)?.spec;
-  const pools = world.pools.by('template', key).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
-  if (spec === undefined || pools.length === 0) return { kind: 'none' };
-  const hash = hashOf(spec).fit;
-  const [best] = pools
-    .map((pool) => ({ pool, available: claimer.available(keyOf(pool), hash), canHelp: canHelp(pool) }))
+  if (spec === undefined) return { kind: 'none' };
+  const wanted = template.runtimeClassName ?? spec.runtimeClassName;
+  const serves = (pool: SandboxPool) =>
+    pool.metadata.deletionTimestamp === undefined && placedTemplate(spec, pool.spec).runtimeClassName === wanted;
+  const available = (pool: SandboxPool) => claimer.available(keyOf(pool), hashOf(placedTemplate(spec, pool.spec)).fit);
+  const [best] = world.pools
+    .by('template', key)
+    .filter(serves)
+    .map((pool) => ({ pool, available: available(pool), canHelp: canHelp(pool) }))
     .sort((a, b) => b.available - a.available || Number(b.canHelp) - Number(a.canHelp));
   if (best === undefined) return { kind: 'none' };
   const { name } = best.pool.metadata;
@@ -31,5 +42,5 @@ export function poolViewOf(options: PoolViewOptions, template: { namespace: stri
 
 function canHelp(pool: SandboxPool): boolean {
   const progressing = pool.status?.conditions?.find(({ type }) => type === 'Progressing');
-  return wantedReplicas(pool) > 0 && progressing?.status !== 'False';
+  return mayHavePods(pool) && progressing?.status !== 'False';
 }

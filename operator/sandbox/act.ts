@@ -20,6 +20,7 @@ import type { World } from '../world.js';
 import type { Memory } from './memory.js';
 import { refusalOf } from './refusal.js';
 import type { Action, Refusal, Situation } from './situation.js';
+import { placedTemplate } from '../pool/placed.js';
 import type { TemplateHash } from '../pool/warm.js';
 
 export interface ActOptions {
@@ -77,11 +78,13 @@ export function createAct(options: ActOptions): Act {
   };
 
   const claim = async (action: Of<'claim'>, s: Situation, signal: AbortSignal): Promise<Progress> => {
-    const { namespace = '' } = s.sandbox.metadata;
+    const key = `${s.sandbox.metadata.namespace ?? ''}/${action.pool}`;
+    const pool = world.pools.get(key);
+    if (pool === undefined || s.template === undefined) return 'changed';
     const pod = await claimer.claim({
       sandbox: s.sandbox,
-      pool: `${namespace}/${action.pool}`,
-      hash: options.hashOf(s.template ?? { image: '' }),
+      pool: key,
+      hash: options.hashOf(placedTemplate(s.template, pool.spec)),
       epoch: s.sandbox.status?.keyEpoch ?? 1,
       signal,
     });

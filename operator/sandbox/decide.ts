@@ -81,13 +81,17 @@ function begin(s: Situation, shape: Shape): Decision {
   }
   const facts = starting(s, shape, 'Creating', 'the pod is being created');
   const changes = { slot: slotOfSandbox(s.sandbox.metadata.uid ?? ''), keyEpoch: s.sandbox.status?.keyEpoch ?? 1 };
-  return decision({ first: 'status', status: statusOf({ ...s, facts, changes }) });
+  const missed = cold === undefined && s.pool.kind === 'dry' ? { missed: s.pool.name } : {};
+  return decision({ first: 'status', status: statusOf({ ...s, facts, changes }), ...missed });
 }
 
 /** The pool has no ready pod: the sandbox's own policy decides; undefined means to start cold. */
 function whenDry(s: Situation, shape: Shape, pool: { name: string; canHelp: boolean }): Decision | undefined {
   const policy = s.sandbox.spec.onDryPool ?? 'Cold';
-  if (policy === 'Fail') return fail(s, shape, 'PoolDry', `pool ${pool.name} has no ready pod and onDryPool is Fail`);
+  if (policy === 'Fail') {
+    const message = `pool ${pool.name} has no ready pod and onDryPool is Fail`;
+    return { ...fail(s, shape, 'PoolDry', message), missed: pool.name };
+  }
   if (policy === 'Cold' || !pool.canHelp) return undefined;
   const waited = s.now - (timeMs(s.sandbox.metadata.creationTimestamp) ?? s.now);
   const left = s.limits.startDeadlineMs - waited;

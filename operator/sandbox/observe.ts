@@ -18,14 +18,14 @@ export interface ObserveOptions {
   limits: Limits;
   places: Pick<Places, 'ask' | 'yields'>;
   /** What the pools of a template can give now. */
-  poolFor(template: { namespace: string; name: string }): PoolView;
+  poolFor(template: { namespace: string; name: string; runtimeClassName: string | undefined }): PoolView;
 }
 
 export function observe(options: ObserveOptions, sandbox: Sandbox, now: number): Situation {
   const { world, memory, installation, limits, places } = options;
   const key = keyOf(sandbox);
   const { namespace = '', uid = '' } = sandbox.metadata;
-  const { template } = sandbox.spec;
+  const { template, runtimeClassName } = sandbox.spec;
   const owned = world.pods.by('sandbox', uid).filter((pod) => pod.metadata.namespace === namespace);
   const slot = sandbox.status?.slot ?? firstClaimed(owned)?.metadata.labels?.[LABEL.slot];
   const pod = slot === undefined ? undefined : owned.find(({ metadata }) => metadata.name === podName(slot));
@@ -43,7 +43,9 @@ export function observe(options: ObserveOptions, sandbox: Sandbox, now: number):
     ...(initKeys === undefined || world.secrets.get(child(initKeys)) !== undefined ? {} : { lostInitKeys: initKeys }),
     // Only a sandbox without slot may claim.
     pool:
-      template === undefined || slot !== undefined ? { kind: 'none' } : options.poolFor({ namespace, name: template }),
+      template === undefined || slot !== undefined
+        ? { kind: 'none' }
+        : options.poolFor({ namespace, name: template, runtimeClassName }),
     agent: memory.agent(key, pod),
     farewell: memory.farewell(key, pod),
     refusal: memory.refusal(key),

@@ -27,6 +27,8 @@ export interface SandboxReconcilerOptions {
   events: Pick<EventRecorder, 'record'>;
   /** A sandbox became ready for the first time since its start or resume. */
   started?(sandbox: Sandbox): void;
+  /** A pool (`namespace/name`) had no pod for a sandbox that went on without. */
+  missed?(pool: string): void;
 }
 
 /** A start takes five rounds at most: slot, refusals of its children, and a lost race or two. */
@@ -40,7 +42,7 @@ export function createSandboxReconciler(options: SandboxReconcilerOptions): Reco
   const writer = createStatusWriter<Sandbox, SandboxStatus>({ client, kind: SANDBOX, fieldManager: MANAGER });
 
   /** False when the decision rests on a sandbox that is no more. */
-  const save = async (sandbox: Sandbox, { status, reports }: Decision): Promise<boolean> => {
+  const save = async (sandbox: Sandbox, { status, reports, missed }: Decision): Promise<boolean> => {
     try {
       const written = await writer.write(sandbox, (latest) => {
         const same =
@@ -62,6 +64,7 @@ export function createSandboxReconciler(options: SandboxReconcilerOptions): Reco
       throw error;
     }
     for (const report of reports) events.record(SANDBOX, sandbox, report);
+    if (missed !== undefined) options.missed?.(`${sandbox.metadata.namespace ?? ''}/${missed}`);
     return true;
   };
 

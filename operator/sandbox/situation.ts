@@ -97,6 +97,8 @@ export interface Decision {
    */
   first: 'status' | 'actions';
   actions: Action[];
+  /** The pool that should have had a pod for it and had none; on the decision that goes on without. */
+  missed?: string;
   /** Events to record, at the change only. */
   reports: Report[];
   ending: Outcome;
