@@ -509,7 +509,7 @@ export interface SandboxTemplateStatus {
    */
   observedGeneration?: number;
   /**
-   * Standard conditions: Ready.
+   * Standard conditions: Ready (the API server takes pods and workspace claims of this template, as a dry run shows; else Invalid, Forbidden or QuotaExceeded, in its words).
    */
   conditions?: {
     /**

@@ -25,6 +25,7 @@ import { createMemory } from './sandbox/memory.js';
 import { observe, type ObserveOptions } from './sandbox/observe.js';
 import { createSandboxReconciler } from './sandbox/reconcile.js';
 import type { Limits } from './sandbox/situation.js';
+import { createTemplateReconciler } from './template/reconcile.js';
 import { startWorld, type World } from './world.js';
 
 export interface OperatorOptions {
@@ -68,7 +69,7 @@ const POOL_PAUSE_MS = 25;
 
 export function startOperator(options: OperatorOptions): Operator {
   const { client, namespace, clock, log, kubeMetrics: metrics } = options;
-  let term: { sandboxes: Controller; pools: Controller; places: Places } | undefined;
+  let term: { sandboxes: Controller; pools: Controller; templates: Controller; places: Places } | undefined;
   const world = startWorld({
     client,
     namespace,
@@ -78,6 +79,7 @@ export function startOperator(options: OperatorOptions): Operator {
     listeners: {
       sandbox: (key) => term?.sandboxes.add(key),
       pool: (key) => term?.pools.add(key, { afterMs: POOL_PAUSE_MS }),
+      template: (key) => term?.templates.add(key),
       freed: (inNamespace, owner) => term?.places.freed(inNamespace, owner),
     },
   });
@@ -113,13 +115,16 @@ export function startOperator(options: OperatorOptions): Operator {
       places,
       sandboxes: startController({ ...common, ...reconcilers.sandbox, name: 'sandbox', workers: SANDBOX_WORKERS }),
       pools: startController({ ...common, ...reconcilers.pool, name: 'pool', workers: POOL_WORKERS }),
+      templates: startController({ ...common, ...reconcilers.template, name: 'template', workers: 1 }),
     };
     for (const sandbox of world.sandboxes.list()) term.sandboxes.add(keyOf(sandbox));
     for (const pool of world.pools.list()) term.pools.add(keyOf(pool));
+    for (const template of world.templates.list()) term.templates.add(keyOf(template));
     await aborted(signal);
     const ending = term;
     term = undefined;
-    await Promise.all([ending.sandboxes.stop(HANDOVER_GRACE_MS), ending.pools.stop(HANDOVER_GRACE_MS)]);
+    const { sandboxes, pools, templates } = ending;
+    await Promise.all([sandboxes, pools, templates].map((controller) => controller.stop(HANDOVER_GRACE_MS)));
     await events.stop();
   };
 
@@ -190,7 +195,8 @@ function createReconcilers(options: OperatorOptions, parts: Parts) {
     missed: asked,
   });
   const pool = createPoolReconciler({ ...common, asks, crash: limits.crash, startDeadlineMs: limits.startDeadlineMs });
-  return { sandbox: { reconcile: sandbox }, pool: { reconcile: pool } };
+  const template = createTemplateReconciler(common);
+  return { sandbox: { reconcile: sandbox }, pool: { reconcile: pool }, template: { reconcile: template } };
 }
 
 function startOf({ metadata, status }: Sandbox, now: number): ['warm' | 'cold', number] {

@@ -59,6 +59,7 @@ export interface World {
 export interface Listeners {
   sandbox(key: string): void;
   pool(key: string): void;
+  template(key: string): void;
   /** The pod of a sandbox is gone. `owner`: its label. */
   freed(namespace: string, owner: string | undefined): void;
 }
@@ -193,6 +194,7 @@ function createCaches(clock: Clock, listeners: Listeners) {
   const templates = createFreshCache<SandboxTemplate>({
     clock,
     changed: (object) => {
+      listeners.template(keyOf(object));
       wakePools(keyOf(object));
       wakeWaiting(keyOf(object));
     },
