@@ -22,8 +22,9 @@ Environment:
   SANDLOT_SECRET_OLD           the one before, while stored secrets are still sealed with it
   SANDLOT_IDENTITY             single-user (no login, one local user, loopback only) or oidc (required)
   SANDLOT_PUBLIC_URL           where browsers reach this server: https://sandlot.example.com (required with oidc)
-  SANDLOT_OIDC_ISSUER, SANDLOT_OIDC_CLIENT_ID, SANDLOT_OIDC_CLIENT_SECRET
-                               the provider; more settings of it in docs/identity.md
+  SANDLOT_OIDC_ISSUER, SANDLOT_OIDC_CLIENT_ID, SANDLOT_OIDC_CLIENT_SECRET, SANDLOT_OIDC_SCOPES,
+  SANDLOT_OIDC_GROUPS_CLAIMS, SANDLOT_OIDC_ALLOWED_GROUPS, SANDLOT_OIDC_ALLOWED_EMAILS, SANDLOT_OIDC_ADMIN_GROUPS
+                               the provider, and whom it lets in: see docs/identity.md
   SANDLOT_SESSION_IDLE_MINUTES, SANDLOT_SESSION_MAX_HOURS
                                when a browser has to log in again: unused (720), in any case (168)
   SANDLOT_SINGLE_USER_ANYWHERE everyone-who-reaches-it-is-the-user: single-user mode on other addresses than loopback

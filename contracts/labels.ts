@@ -15,6 +15,8 @@ export const LABEL = {
   owner: 'sandlot.dev/owner',
   /** On a pod: what it may reach (`Internet`, `None`); the shared network policies select by it. */
   egress: 'sandlot.dev/egress',
+  /** On sandboxes, pools and their children: which of several operators they belong to; none: the first. */
+  shard: 'sandlot.dev/shard',
   name: 'app.kubernetes.io/name',
   managedBy: 'app.kubernetes.io/managed-by',
 } as const;

@@ -37,3 +37,15 @@ t.test('a wrong limit stops the process and says what is wrong', async (t) => {
     );
   t.throws(() => readOperatorConfig({ ...base, SANDLOT_OVER_OWNER_LIMIT: 'Kill' }), /SANDLOT_OVER_OWNER_LIMIT/);
 });
+
+t.test('shards: one unless told; no limit that several cannot hold', async (t) => {
+  t.same(readOperatorConfig(base).SANDLOT_SHARD, { index: 0, count: 1 });
+  t.same(readOperatorConfig({ ...base, SANDLOT_SHARD: '1/2' }).SANDLOT_SHARD, { index: 1, count: 2 });
+  t.throws(() => readOperatorConfig({ ...base, SANDLOT_SHARD: '2/2' }), /SANDLOT_SHARD: must be like 0\/2/);
+  const limited = { ...base, SANDLOT_MAX_RUNNING_PER_NAMESPACE: '9' };
+  t.equal(readOperatorConfig({ ...limited, SANDLOT_SHARD: '0/1' }).SANDLOT_MAX_RUNNING_PER_NAMESPACE, 9);
+  t.throws(
+    () => readOperatorConfig({ ...limited, SANDLOT_SHARD: '0/2' }),
+    /PER_NAMESPACE: cannot be held .*ResourceQuota/,
+  );
+});

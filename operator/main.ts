@@ -17,6 +17,7 @@ export const usage = `sandlot operator: keeps Sandbox and SandboxPool resources 
 Environment:
   SANDLOT_SECRET          the installation's secret, at least 32 characters (required; or SANDLOT_SECRET_FILE)
   SANDLOT_NAMESPACE       namespace to serve; * for all (default: default)
+  SANDLOT_SHARD           which share of it, when several operators share it: 0/2 and 1/2 are two halves (default: 0/1, all)
   SANDLOT_SANDBOX_IMAGE   image of sandboxes without template
   SANDLOT_API_URL         base URL that agent servers post their webhooks to
   SANDLOT_UI_ORIGINS      comma-separated origins of browsers that may call agent servers
@@ -54,6 +55,7 @@ async function start(config: OperatorConfig, env: NodeJS.ProcessEnv, log: Logger
       uiOrigins: config.SANDLOT_UI_ORIGINS,
     },
     namespace: all ? undefined : config.SANDLOT_NAMESPACE,
+    shard: config.SANDLOT_SHARD,
     policy: limitPolicyOf(config),
     lease: {
       namespace: config.POD_NAMESPACE ?? (all ? (kubeConfig.namespace ?? 'default') : config.SANDLOT_NAMESPACE),
@@ -71,7 +73,10 @@ async function start(config: OperatorConfig, env: NodeJS.ProcessEnv, log: Logger
     registry,
     ready: () => operator.unready(),
   });
-  log.info({ namespace: config.SANDLOT_NAMESPACE, healthPort: health.port }, 'operator started');
+  log.info(
+    { namespace: config.SANDLOT_NAMESPACE, shard: config.SANDLOT_SHARD, healthPort: health.port },
+    'operator started',
+  );
   return {
     announce: { healthPort: health.port },
     drain: () => operator.stop(),

@@ -13,6 +13,7 @@ import { CRASH_POLICY } from './backoff.js';
 import { createChildren } from './children.js';
 import { createClaimer } from './claim/claim.js';
 import type { Installation } from './install.js';
+import { otherLayoutsGone } from './layout.js';
 import { UNLIMITED, type LimitPolicy } from './limits/place.js';
 import { createPlaces, type Places } from './limits/places.js';
 import type { OperatorMetrics } from './metrics.js';
@@ -25,6 +26,7 @@ import { createMemory } from './sandbox/memory.js';
 import { observe, type ObserveOptions } from './sandbox/observe.js';
 import { createSandboxReconciler } from './sandbox/reconcile.js';
 import type { Limits } from './sandbox/situation.js';
+import { holderIdentity, leaseName, shardSelector, WHOLE, type Shard } from './shard.js';
 import { createTemplateReconciler } from './template/reconcile.js';
 import { startWorld, type World } from './world.js';
 
@@ -40,6 +42,8 @@ export interface OperatorOptions {
   kubeMetrics?: KubeMetrics;
   metrics?: OperatorMetrics;
   limits?: Limits;
+  /** Default: all is this operator's. */
+  shard?: Shard;
   /** How many sandboxes may run; default: any number. */
   policy?: LimitPolicy;
 }
@@ -68,18 +72,19 @@ const HANDOVER_GRACE_MS = 500;
 const POOL_PAUSE_MS = 25;
 
 export function startOperator(options: OperatorOptions): Operator {
-  const { client, namespace, clock, log, kubeMetrics: metrics } = options;
-  let term: { sandboxes: Controller; pools: Controller; templates: Controller; places: Places } | undefined;
+  const { client, namespace, clock, log, kubeMetrics: metrics, shard = WHOLE } = options;
+  let term: { sandboxes: Controller; pools: Controller; templates: Controller | undefined; places: Places } | undefined;
   const world = startWorld({
     client,
     namespace,
+    selector: shardSelector(shard),
     clock,
     log,
     metrics,
     listeners: {
       sandbox: (key) => term?.sandboxes.add(key),
       pool: (key) => term?.pools.add(key, { afterMs: POOL_PAUSE_MS }),
-      template: (key) => term?.templates.add(key),
+      template: (key) => term?.templates?.add(key),
       freed: (inNamespace, owner) => term?.places.freed(inNamespace, owner),
     },
   });
@@ -87,7 +92,9 @@ export function startOperator(options: OperatorOptions): Operator {
 
   /** One term as the leader: everything remembered starts empty. */
   const lead = async (signal: AbortSignal): Promise<void> => {
-    if (!(await world.synced) || signal.aborted) return;
+    if (!(await world.synced)) return;
+    await otherLayoutsGone({ client, namespace: options.lease.namespace, shard, clock, log }, signal);
+    if (signal.aborted) return;
     const events = createEventRecorder({
       client,
       clock,
@@ -115,16 +122,21 @@ export function startOperator(options: OperatorOptions): Operator {
       places,
       sandboxes: startController({ ...common, ...reconcilers.sandbox, name: 'sandbox', workers: SANDBOX_WORKERS }),
       pools: startController({ ...common, ...reconcilers.pool, name: 'pool', workers: POOL_WORKERS }),
-      templates: startController({ ...common, ...reconcilers.template, name: 'template', workers: 1 }),
+      // Templates are everybody's; the first shard looks after them.
+      templates:
+        shard.index === 0
+          ? startController({ ...common, ...reconcilers.template, name: 'template', workers: 1 })
+          : undefined,
     };
     for (const sandbox of world.sandboxes.list()) term.sandboxes.add(keyOf(sandbox));
     for (const pool of world.pools.list()) term.pools.add(keyOf(pool));
-    for (const template of world.templates.list()) term.templates.add(keyOf(template));
+    for (const template of world.templates.list()) term.templates?.add(keyOf(template));
     await aborted(signal);
     const ending = term;
     term = undefined;
     const { sandboxes, pools, templates } = ending;
-    await Promise.all([sandboxes, pools, templates].map((controller) => controller.stop(HANDOVER_GRACE_MS)));
+    const running = templates === undefined ? [sandboxes, pools] : [sandboxes, pools, templates];
+    await Promise.all(running.map((controller) => controller.stop(HANDOVER_GRACE_MS)));
     await events.stop();
   };
 
@@ -135,8 +147,8 @@ export function startOperator(options: OperatorOptions): Operator {
     metrics,
     lead,
     namespace: options.lease.namespace,
-    name: 'sandlot-operator',
-    identity: options.lease.identity,
+    name: leaseName(shard),
+    identity: holderIdentity(options.lease.identity, shard),
   });
   return {
     world,
@@ -193,6 +205,7 @@ function createReconcilers(options: OperatorOptions, parts: Parts) {
       observe({ world, memory, installation, limits, places, poolFor }, object, now),
     started: (object) => options.metrics?.started(...startOf(object, clock.now())),
     missed: asked,
+    shard: options.shard ?? WHOLE,
   });
   const pool = createPoolReconciler({ ...common, asks, crash: limits.crash, startDeadlineMs: limits.startDeadlineMs });
   const template = createTemplateReconciler(common);

@@ -68,6 +68,8 @@ export interface WorldOptions {
   client: Pick<KubeClient, 'list' | 'watch'>;
   /** Undefined: all namespaces. */
   namespace: string | undefined;
+  /** Label selector of what this operator serves; undefined: all. Templates and the shared Service are everybody's. */
+  selector: string | undefined;
   clock: Clock;
   log: Log;
   metrics?: KubeMetrics | undefined;
@@ -78,18 +80,20 @@ const EXPIRE_EVERY_MS = 30_000;
 const OURS = `${LABEL.name}=${SANDBOX_APP}`;
 
 export function startWorld(options: WorldOptions): World {
-  const { clock, listeners } = options;
+  const { clock, listeners, selector } = options;
+  const own = { labelSelector: selector };
+  const ours = { labelSelector: selector === undefined ? OURS : `${OURS},${selector}` };
   const caches = createCaches(clock, listeners);
   const stopping = new AbortController();
   const watch = <T extends KubeObject>(kind: KindOf<T>, cache: FreshCache<T, never>, more: Scope<T> = {}): Reflector =>
     startReflector<T>({ ...options, kind, handler: cache.handler, signal: stopping.signal, ...more });
   const reflectors = {
-    sandboxes: watch<Sandbox>(SANDBOX, caches.sandboxes),
+    sandboxes: watch<Sandbox>(SANDBOX, caches.sandboxes, own),
     templates: watch<SandboxTemplate>(SANDBOX_TEMPLATE, caches.templates),
-    pools: watch<SandboxPool>(SANDBOX_POOL, caches.pools),
-    pods: watch<Pod>(POD, caches.pods, { labelSelector: OURS, transform: trimPod }),
-    claims: watch<PersistentVolumeClaim>(PVC, caches.claims, { labelSelector: OURS }),
-    secrets: watch<Secret>(SECRET, caches.secrets, { labelSelector: OURS, transform: dropData }),
+    pools: watch<SandboxPool>(SANDBOX_POOL, caches.pools, own),
+    pods: watch<Pod>(POD, caches.pods, { ...ours, transform: trimPod }),
+    claims: watch<PersistentVolumeClaim>(PVC, caches.claims, ours),
+    secrets: watch<Secret>(SECRET, caches.secrets, { ...ours, transform: dropData }),
     services: watch<Service>(SERVICE, caches.services, { labelSelector: OURS }),
   };
   const all = Object.entries(reflectors);
@@ -112,7 +116,7 @@ export function startWorld(options: WorldOptions): World {
 }
 
 interface Scope<T> {
-  labelSelector?: string;
+  labelSelector?: string | undefined;
   transform?: (object: T) => T;
 }
 

@@ -3,6 +3,7 @@ import { LABEL, MANAGER, SANDBOX_APP, STATE_CLAIMED, STATE_WARM } from '../../co
 import { ownerLabel } from '../../contracts/names.js';
 import { SANDBOX, SANDBOX_POOL, GROUP, VERSION } from '../../contracts/resources.js';
 import type { OwnerReference } from '../../kube/types.js';
+import { shardLabel } from '../shard.js';
 
 /** Who a child belongs to: a sandbox, or the pool that keeps it warm. */
 export type Holder =
@@ -14,14 +15,17 @@ export type Holder =
       template?: string | undefined;
       /** `spec.owner`. */
       owner?: string | undefined;
+      /** Its label, for its children. */
+      shard?: string | undefined;
     }
-  | { kind: 'pool'; name: string; namespace: string; uid: string; template: string };
+  | { kind: 'pool'; name: string; namespace: string; uid: string; template: string; shard?: string | undefined };
 
 export function childLabels(holder: Holder, slot: string): Record<string, string> {
   return {
     [LABEL.name]: SANDBOX_APP,
     [LABEL.managedBy]: MANAGER,
     [LABEL.slot]: slot,
+    ...shardLabel(holder.shard),
     ...(holder.template === undefined ? {} : { [LABEL.template]: labelValue(holder.template) }),
     ...(holder.kind === 'sandbox' ? claimedLabels(holder) : warmLabels(holder.name)),
   };

@@ -3,6 +3,7 @@ import { agentSecretKey, initKey, sessionKey } from '../../contracts/keys.js';
 import { secretName } from '../../contracts/names.js';
 import type { Secret } from '../../kube/kinds.js';
 import type { OwnerReference } from '../../kube/types.js';
+import { shardLabel } from '../shard.js';
 import { childLabels, labelValue, ownerReference, type Holder } from './meta.js';
 
 /** Keys of the Secret are the names of the variables that they become. */
@@ -45,6 +46,7 @@ export function buildInitKeys(options: { pool: Holder; name: string; slots: stri
         [LABEL.managedBy]: MANAGER,
         [LABEL.pool]: labelValue(pool.name),
         [LABEL.state]: STATE_WARM,
+        ...shardLabel(pool.shard),
       },
       ownerReferences: [ownerReference(pool)],
     },
@@ -63,7 +65,7 @@ export function restoredInitKeys(options: { holder: Holder; name: string; slot: 
     metadata: {
       name,
       namespace: holder.namespace,
-      labels: { [LABEL.name]: SANDBOX_APP, [LABEL.managedBy]: MANAGER },
+      labels: { [LABEL.name]: SANDBOX_APP, [LABEL.managedBy]: MANAGER, ...shardLabel(holder.shard) },
       ownerReferences: [owner],
     },
     type: 'Opaque',

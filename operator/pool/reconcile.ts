@@ -20,6 +20,7 @@ import type { CrashPolicy } from '../backoff.js';
 import type { Children } from '../children.js';
 import type { Claimer } from '../claim/claim.js';
 import type { Installation } from '../install.js';
+import { shardKey } from '../shard.js';
 import { isReady, type World } from '../world.js';
 import type { Asks } from './asks.js';
 import { decidePool, statusDelayMs } from './decide.js';
@@ -79,7 +80,8 @@ export function createPoolReconciler(options: PoolReconcilerOptions): Reconcile 
     const templateKey = `${namespace}/${pool.spec.template}`;
     const general = world.templates.get(templateKey)?.spec;
     const template = general === undefined ? undefined : placedTemplate(general, pool.spec);
-    const serves = ({ spec }: Sandbox) =>
+    const serves = ({ metadata, spec }: Sandbox) =>
+      shardKey({ metadata }) === shardKey(pool) &&
       (spec.runtimeClassName ?? general?.runtimeClassName) === template?.runtimeClassName;
     const now = clock.now();
     for (const [name, until] of memory.pending)

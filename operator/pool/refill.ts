@@ -1,6 +1,7 @@
 /** Creates a pool's warm pods: as many at once as the API server takes well, none after a failure. */
 import { setMaxListeners } from 'node:events';
 import { randomBytes } from 'node:crypto';
+import { LABEL } from '../../contracts/labels.js';
 import { newSlot } from '../../contracts/names.js';
 import type { SandboxTemplateSpec } from '../../contracts/resources.js';
 import { isUnanswered } from '../../kube/errors.js';
@@ -46,8 +47,8 @@ const KEYS = { least: 16, most: 256 };
 export function createRefill({ world, children, installation, clock, crash }: RefillOptions): Refill {
   let everybody: Bucket | undefined;
   const holderOf = ({ pool }: PoolSituation): Holder => {
-    const { name, namespace = '', uid = '' } = pool.metadata;
-    return { kind: 'pool', name, namespace, uid, template: pool.spec.template };
+    const { name, namespace = '', uid = '', labels } = pool.metadata;
+    return { kind: 'pool', name, namespace, uid, template: pool.spec.template, shard: labels?.[LABEL.shard] };
   };
 
   /** Slots whose init keys are in a Secret. */

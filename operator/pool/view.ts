@@ -2,6 +2,7 @@
 import type { SandboxPool, SandboxTemplateSpec } from '../../contracts/resources.js';
 import { keyOf } from '../../kube/cache.js';
 import type { Claimer } from '../claim/claim.js';
+import { shardKey } from '../shard.js';
 import type { PoolView } from '../sandbox/situation.js';
 import type { World } from '../world.js';
 import { placedTemplate } from './placed.js';
@@ -15,12 +16,12 @@ export interface PoolViewOptions {
 }
 
 /**
- * The fullest pool of the template that has the sandbox's runtime class; without ready pods, the one that is worth waiting for.
- * `runtimeClassName`: the sandbox's own.
+ * The fullest pool of the template that has the sandbox's shard and runtime class; without ready pods, the one that is worth
+ * waiting for. `runtimeClassName`: the sandbox's own.
  */
 export function poolViewOf(
   options: PoolViewOptions,
-  template: { namespace: string; name: string; runtimeClassName?: string | undefined },
+  template: { namespace: string; name: string; runtimeClassName?: string | undefined; shard: string },
 ): PoolView {
   const { world, claimer, hashOf } = options;
   const key = `${template.namespace}/${template.name}`;
@@ -28,7 +29,9 @@ export function poolViewOf(
   if (spec === undefined) return { kind: 'none' };
   const wanted = template.runtimeClassName ?? spec.runtimeClassName;
   const serves = (pool: SandboxPool) =>
-    pool.metadata.deletionTimestamp === undefined && placedTemplate(spec, pool.spec).runtimeClassName === wanted;
+    pool.metadata.deletionTimestamp === undefined &&
+    shardKey(pool) === template.shard &&
+    placedTemplate(spec, pool.spec).runtimeClassName === wanted;
   const available = (pool: SandboxPool) => claimer.available(keyOf(pool), hashOf(placedTemplate(spec, pool.spec)).fit);
   const [best] = world.pools
     .by('template', key)

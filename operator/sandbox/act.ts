@@ -211,5 +211,5 @@ type Of<Do extends Action['do']> = Extract<Action, { do: Do }>;
 export function holderOf(sandbox: Sandbox): Holder & { kind: 'sandbox' } {
   const { name, namespace = '', uid = '' } = sandbox.metadata;
   const { template, owner } = sandbox.spec;
-  return { kind: 'sandbox', name, namespace, uid, template, owner };
+  return { kind: 'sandbox', name, namespace, uid, template, owner, shard: sandbox.metadata.labels?.[LABEL.shard] };
 }

@@ -4,6 +4,7 @@ import { podName, workspaceClaimName } from '../../contracts/names.js';
 import type { Sandbox } from '../../contracts/resources.js';
 import { keyOf } from '../../kube/cache.js';
 import type { Pod } from '../../kube/kinds.js';
+import { shardKey } from '../shard.js';
 import { builtInTemplate } from '../shape.js';
 import type { Installation } from '../install.js';
 import type { Places } from '../limits/places.js';
@@ -18,7 +19,7 @@ export interface ObserveOptions {
   limits: Limits;
   places: Pick<Places, 'ask' | 'yields'>;
   /** What the pools of a template can give now. */
-  poolFor(template: { namespace: string; name: string; runtimeClassName: string | undefined }): PoolView;
+  poolFor(template: { namespace: string; name: string; runtimeClassName: string | undefined; shard: string }): PoolView;
 }
 
 export function observe(options: ObserveOptions, sandbox: Sandbox, now: number): Situation {
@@ -45,7 +46,7 @@ export function observe(options: ObserveOptions, sandbox: Sandbox, now: number):
     pool:
       template === undefined || slot !== undefined
         ? { kind: 'none' }
-        : options.poolFor({ namespace, name: template, runtimeClassName }),
+        : options.poolFor({ namespace, name: template, runtimeClassName, shard: shardKey(sandbox) }),
     agent: memory.agent(key, pod),
     farewell: memory.farewell(key, pod),
     refusal: memory.refusal(key),

@@ -1,6 +1,6 @@
 /** One Sandbox: observe → decide → act, until nothing is left to do now. */
 import { isDeepStrictEqual } from 'node:util';
-import { MANAGER } from '../../contracts/labels.js';
+import { LABEL, MANAGER } from '../../contracts/labels.js';
 import { SANDBOX, type Sandbox, type SandboxStatus } from '../../contracts/resources.js';
 import type { KubeClient } from '../../kube/client.js';
 import type { Reconcile } from '../../kube/controller.js';
@@ -9,6 +9,7 @@ import { done, retry } from '../../kube/outcome.js';
 import { createStatusWriter } from '../../kube/status.js';
 import type { Clock } from '../../kube/types.js';
 import type { Places } from '../limits/places.js';
+import { newShard, type Shard } from '../shard.js';
 import type { World } from '../world.js';
 import type { Act } from './act.js';
 import { decide } from './decide.js';
@@ -29,6 +30,7 @@ export interface SandboxReconcilerOptions {
   started?(sandbox: Sandbox): void;
   /** A pool (`namespace/name`) had no pod for a sandbox that went on without. */
   missed?(pool: string): void;
+  shard: Shard;
 }
 
 /** A start takes five rounds at most: slot, refusals of its children, and a lost race or two. */
@@ -68,6 +70,16 @@ export function createSandboxReconciler(options: SandboxReconcilerOptions): Reco
     return true;
   };
 
+  /** Gives a new sandbox to the operator that it belongs to. Only if nobody touched it since: it must have no slot. */
+  const handOver = async (sandbox: Sandbox, shard: string, signal: AbortSignal): Promise<void> => {
+    const { metadata } = sandbox;
+    const { resourceVersion, uid } = metadata;
+    const body = { metadata: { resourceVersion, uid, labels: { [LABEL.shard]: shard } } };
+    await client.patch(SANDBOX, metadata, body, { type: 'merge', fieldManager: MANAGER, signal });
+    // The watch tells whether it is still ours.
+    world.sandboxes.noteGone(sandbox);
+  };
+
   /** False as soon as an action changed the situation. */
   const actAll = async (actions: Action[], situation: Situation, signal: AbortSignal): Promise<boolean> => {
     for (const action of actions) {
@@ -84,6 +96,11 @@ export function createSandboxReconciler(options: SandboxReconcilerOptions): Reco
       if (sandbox === undefined) {
         memory.forget(key);
         places.forget(key);
+        return done;
+      }
+      const shard = newShard(sandbox, options.shard);
+      if (shard !== undefined) {
+        await handOver(sandbox, shard, signal);
         return done;
       }
       const situation = observe(sandbox, clock.now());

@@ -13,6 +13,7 @@ import {
 import type { KubeClient } from '../../kube/client.js';
 import { POD, type Pod } from '../../kube/kinds.js';
 import { LIMITS, startOperator, type Operator, type OperatorOptions } from '../operator.js';
+import type { Shard } from '../shard.js';
 import { startAgents, type FakeAgents } from './agents.js';
 import type { Cluster } from '../../test/support/cluster.js';
 import { startKubelet, type Kubelet } from './kubelet.js';
@@ -33,8 +34,10 @@ export interface Scene {
   kubelet: Kubelet;
   agents: FakeAgents;
   operator: Operator;
+  /** One more operator, with another share of the namespace; ended by `close`. */
+  beside(shard: Shard): Operator;
   /** Ends this operator and starts another one, as after a crash. */
-  restart(client?: KubeClient): Promise<void>;
+  restart(client?: KubeClient, shard?: Shard): Promise<void>;
   sandbox(name: string, spec?: SandboxSpec): Promise<Sandbox>;
   get(name: string): Promise<Sandbox>;
   patch(name: string, spec: Partial<SandboxSpec>): Promise<Sandbox>;
@@ -50,24 +53,26 @@ export interface Scene {
 export async function startScene(
   cluster: Cluster,
   first: KubeClient = cluster.client,
-  options: Pick<OperatorOptions, 'policy'> = {},
+  options: Pick<OperatorOptions, 'policy' | 'shard'> = {},
 ): Promise<Scene> {
   const { client } = cluster;
   const namespace = await cluster.newNamespace();
   const kubelet = startKubelet(client, namespace);
   let slots: string[] = [];
   const agents = await startAgents(secret, () => slots);
-  const start = (using: KubeClient): Operator =>
+  const beside: Operator[] = [];
+  const start = (using: KubeClient, more: Pick<OperatorOptions, 'lease' | 'shard'>): Operator =>
     startOperator({
       client: using,
       installation: { secret, sandboxImage: 'sandlot/sandbox:test', apiUrl: 'http://api', uiOrigins: ['http://ui'] },
       namespace,
-      lease: { namespace, identity: 'operator' },
       clock,
       log: silent,
       limits,
       ...options,
+      ...more,
     });
+  const own = { lease: { namespace, identity: 'operator' } };
   const refresh = async (): Promise<Pod[]> => {
     const { items } = await client.list(POD, { namespace });
     slots = items.map(({ metadata }) => metadata.name);
@@ -78,10 +83,15 @@ export async function startScene(
     namespace,
     kubelet,
     agents,
-    operator: start(first),
-    async restart(using = client) {
+    operator: start(first, own),
+    beside(shard) {
+      const another = start(client, { lease: { namespace, identity: `beside-${beside.length}` }, shard });
+      beside.push(another);
+      return another;
+    },
+    async restart(using = client, shard = options.shard) {
       await self.operator.stop();
-      self.operator = start(using);
+      self.operator = start(using, { ...own, ...(shard === undefined ? {} : { shard }) });
     },
     sandbox: (name, spec = {}) => client.create<Sandbox>(SANDBOX, { metadata: here(name), spec }),
     get: (name) => client.get<Sandbox>(SANDBOX, here(name)),
@@ -110,7 +120,7 @@ export async function startScene(
       });
     },
     async close() {
-      await self.operator.stop();
+      await Promise.all([self.operator, ...beside].map((operator) => operator.stop()));
       await kubelet.stop();
       await agents.close();
     },

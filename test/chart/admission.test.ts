@@ -167,6 +167,18 @@ await t.test('admission by the chart', { skip, timeout: 200_000 }, async (t) => 
       /only the operator writes the status/,
     ],
     [
+      'the operator hands a sandbox over to another shard',
+      operator,
+      patch('sandbox sbx', { metadata: { labels: { 'sandlot.dev/shard': '1' } } }),
+      undefined,
+    ],
+    [
+      'nobody else moves it',
+      dev,
+      patch('sandbox sbx', { metadata: { labels: { 'sandlot.dev/shard': '1' } } }),
+      /only the operator changes the label sandlot.dev\/shard/,
+    ],
+    [
       'the gateway wakes',
       gateway,
       patch('sandbox sbx', {

@@ -12,6 +12,15 @@ app.kubernetes.io/name: {{ printf "sandlot-%s" (index . 1) }}
 app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 {{- end }}
 
+{{- /* Names of the operators' Deployments, one a shard, joined by commas. */ -}}
+{{- define "sandlot.operators" -}}
+{{- $names := list "operator" }}
+{{- range $index := until (int .Values.operator.shards) }}
+{{- if $index }}{{ $names = append $names (printf "operator-%d" $index) }}{{ end }}
+{{- end }}
+{{- join "," $names }}
+{{- end }}
+
 {{- define "sandlot.name" -}}
 {{ printf "%s-%s" ((index . 0).Release.Name | trunc 40 | trimSuffix "-") (index . 1) }}
 {{- end }}
@@ -76,15 +85,14 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 - { name: SANDLOT_NAMESPACE, value: {{ .Release.Namespace | quote }} }
 - name: SANDLOT_SECRET
   valueFrom: { secretKeyRef: { name: {{ include "sandlot.secretName" . }}, key: secret } }
-- { name: SANDLOT_UI_ORIGINS, value: {{ include "sandlot.uiOrigins" . | quote }} }
 - { name: SANDLOT_HEALTH_HOST, value: 0.0.0.0 }
 - { name: SANDLOT_HEALTH_PORT, value: '9090' }
 {{- end }}
 
-{{- /* What every program's pod has. Usage: include "sandlot.podSpec" (list . "operator") */ -}}
+{{- /* What every program's pod has. Usage: include "sandlot.podSpec" (list . "operator" ["account, if another"]) */ -}}
 {{- define "sandlot.podSpec" -}}
 {{- $root := index . 0 -}}
-serviceAccountName: {{ include "sandlot.name" . }}
+serviceAccountName: {{ include "sandlot.name" (list $root (last .)) }}
 securityContext: {{- include "sandlot.podSecurity" $root | nindent 2 }}
 {{- with $root.Values.image.pullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
