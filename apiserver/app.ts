@@ -4,8 +4,11 @@ import websocket from '@fastify/websocket';
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import type { Deps } from './deps.js';
 import { answerErrors } from './http/answer.js';
+import { requestId, tellRequestId } from './http/request-id.js';
+import { describeRoutes } from './http/openapi.js';
 import { countRequests } from './http/count.js';
 import { jsonBodies } from './http/json.js';
+import { validateByZod, type Api } from './http/schema.js';
 import { refuseBadUpgrades } from './http/upgrade.js';
 import { guardLocalUser } from './identity/guard.js';
 import { identifyCaller } from './identity/identify.js';
@@ -34,9 +37,9 @@ import { userRoutes } from './routes/users.js';
 import { webClientRoutes } from './routes/web-client.js';
 import { webhookRoutes } from './routes/webhooks.js';
 import { runtimeRoutes } from './runtime/routes.js';
-import { staticRoutes } from './static/static.js';
+import { protectAnswers, staticRoutes } from './static/static.js';
 
-export type Plugin = (app: FastifyInstance, deps: Deps) => void;
+export type Plugin = (app: Api, deps: Deps) => void;
 
 /** For whoever is the user. */
 const USER_ROUTES: Plugin[] = [
@@ -70,8 +73,10 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   const { identity } = deps.config;
   if (identity.mode === 'single-user') guardLocalUser(app, identity.publicUrl);
   refuseBadUpgrades(app);
+  protectAnswers(app, deps.config.gateway);
   await app.register(websocket, { options: { maxPayload: FRAME_LIMIT } });
   await app.register(cookie);
+  await describeRoutes(app);
   probeRoutes(app, deps);
   webClientRoutes(app, deps);
   loginRoutes(app, deps);
@@ -115,10 +120,13 @@ function newApp(deps: Deps): FastifyInstance {
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT,
     routerOptions: { maxParamLength: 500 },
+    genReqId: requestId,
     // Long polls and streams end with the client; everything else has bounds of its own.
     forceCloseConnections: 'idle',
   });
+  tellRequestId(app);
   answerErrors(app, deps.log);
+  validateByZod(app);
   jsonBodies(app);
   countRequests(app, deps.registry);
   return app;
@@ -127,6 +135,9 @@ function newApp(deps: Deps): FastifyInstance {
 async function addSandboxRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   await app.register(
     async (scope) => {
+      scope.addHook('onRoute', (route) => {
+        route.config = { ...route.config, need: 'sandbox' };
+      });
       for (const routes of SANDBOX_ROUTES) routes(scope, deps);
     },
     { prefix: '/api/v1' },

@@ -2,6 +2,7 @@
 import type { FastifyError, FastifyInstance } from 'fastify';
 import type { Logger } from '../../process/log.js';
 import { ApiError } from './errors.js';
+import { problemFields, problemOf, PROBLEM_TYPE } from './problem.js';
 
 export function answerErrors(app: FastifyInstance, log: Logger): void {
   app.setErrorHandler((error: unknown, request, reply) => {
@@ -10,7 +11,12 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
       log.warn({ err: error, method: request.method, route: request.routeOptions.url }, 'request failed');
     if (known.retryAfter !== undefined) reply.header('retry-after', String(known.retryAfter));
     if (known.status === 401) reply.header('www-authenticate', 'Bearer');
-    return reply.status(known.status).header('x-sandlot-error', known.code).send(known.body);
+    const wantsProblem = request.headers.accept?.includes(PROBLEM_TYPE) === true;
+    return reply
+      .status(known.status)
+      .header('x-sandlot-error', known.code)
+      .type(wantsProblem ? PROBLEM_TYPE : 'application/json; charset=utf-8')
+      .send(wantsProblem ? problemOf(known, request.id) : { ...problemFields(known, request.id), ...known.body });
   });
 }
 

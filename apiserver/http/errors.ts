@@ -1,6 +1,6 @@
 /**
  * Every error that the API answers on purpose: code → status, body form and words. Bodies are those of the OpenHands app
- * server (`detail`, or `error` where it says so); the code travels beside them in the header `x-sandlot-error`.
+ * server (`detail`, or `error` where it says so); problem.ts puts what RFC 9457 has beside that.
  */
 interface Spec {
   status: number;
@@ -84,6 +84,8 @@ export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly status: number;
   readonly body: Record<string, unknown>;
+  /** What is the same for every occurrence of the code. */
+  readonly title: string;
   /** Seconds after which asking again makes sense. */
   readonly retryAfter: number | undefined;
 
@@ -101,6 +103,7 @@ export class ApiError extends Error {
     const text = options.text ?? spec.text;
     super(text, options.cause === undefined ? undefined : { cause: options.cause });
     this.status = spec.status;
+    this.title = spec.text;
     this.retryAfter = options.retryAfter ?? ([429, 503].includes(spec.status) ? 1 : undefined);
     this.body = { [spec.form]: options.issues ?? text, ...options.extra };
   }

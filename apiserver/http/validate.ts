@@ -36,6 +36,10 @@ function shown(input: unknown): unknown {
 
 const text = z.string().max(2000);
 
+/** Paths with `:id` and `:name`; what the handler makes of it says whether it is one. */
+export const idPath = z.object({ id: text });
+export const namedPath = z.object({ name: text });
+
 /** A repeated query parameter, as a list. */
 export const repeated = z.union([text, z.array(text)]).transform((value) => (Array.isArray(value) ? value : [value]));
 

@@ -26,8 +26,8 @@ declare module 'fastify' {
     owned: OwnedDb;
   }
   interface FastifyContextConfig {
-    /** What this route asks of its caller, where that is not what its method says. */
-    need?: Need;
+    /** What this route asks of its caller; one without it is open to everybody. `sandbox`: the session key of one. */
+    need?: Need | 'sandbox';
   }
 }
 
@@ -46,11 +46,16 @@ export function requireUser(app: FastifyInstance, prisma: PrismaClient, identify
   };
   app.decorateRequest('user', null as unknown as User);
   app.decorateRequest('owned', null as unknown as OwnedDb);
+  app.addHook('onRoute', (route) => {
+    const methods = Array.isArray(route.method) ? route.method : [route.method];
+    route.config = { ...route.config, need: route.config?.need ?? need ?? needOf(methods[0] ?? 'GET') };
+  });
   app.addHook('onRequest', async (request, reply) => {
     const user = await identify(request, reply);
     request.user = user;
     request.owned = clientOf(user.id);
-    if (!allows(user, request.routeOptions.config.need ?? need ?? needOf(request.method)))
+    const { need: asked } = request.routeOptions.config;
+    if (asked === undefined || asked === 'sandbox' || !allows(user, asked))
       throw new ApiError(user.via === 'key' ? 'key_scope' : 'not_allowed');
   });
 }

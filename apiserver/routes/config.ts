@@ -1,8 +1,8 @@
-import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { sliceByOffset } from '../http/page.js';
-import { limit, pageId, parse, queryFlag } from '../http/validate.js';
+import { limit, pageId, queryFlag } from '../http/validate.js';
 import { MODELS, PROVIDERS } from '../settings/models.js';
 
 const filters = {
@@ -15,9 +15,8 @@ const modelQuery = z.object({ ...filters, provider__eq: z.string().max(200).opti
 const providerQuery = z.object(filters);
 
 /** Suggestions for the settings form; any other `provider/model` can be typed. */
-export function configRoutes(app: FastifyInstance, _deps: Deps): void {
-  app.get('/config/models/search', ({ query }) => {
-    const wanted = parse(modelQuery, query, 'query');
+export function configRoutes(app: Api, _deps: Deps): void {
+  app.get('/config/models/search', { schema: { querystring: modelQuery } }, ({ query: wanted }) => {
     const text = wanted.query?.toLowerCase() ?? '';
     const found = MODELS.filter(
       ({ provider, name, verified }) =>
@@ -28,8 +27,7 @@ export function configRoutes(app: FastifyInstance, _deps: Deps): void {
     return sliceByOffset(found, wanted.page_id, wanted.limit);
   });
 
-  app.get('/config/providers/search', ({ query }) => {
-    const wanted = parse(providerQuery, query, 'query');
+  app.get('/config/providers/search', { schema: { querystring: providerQuery } }, ({ query: wanted }) => {
     const text = wanted.query?.toLowerCase() ?? '';
     const found = PROVIDERS.filter(
       ({ name, verified }) => name.toLowerCase().includes(text) && (wanted.verified__eq ?? verified) === verified,

@@ -1,13 +1,13 @@
-import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { findConversation } from '../conversations/find.js';
 import { removeConversation } from '../conversations/remove.js';
 import { showConversations } from '../conversations/view.js';
 import type { Prisma } from '../db/generated/client.js';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
 import { pageOf, readCursor } from '../http/page.js';
-import { batchIds, hexId, limit, moment, pageId, parse, queryFlag, repeated } from '../http/validate.js';
+import { batchIds, hexId, idPath, limit, moment, pageId, queryFlag, repeated } from '../http/validate.js';
 import { providerSchema } from '../start/request.js';
 
 const filters = {
@@ -34,9 +34,9 @@ const change = z.object({
 /** Ids of one batch call; the recorded server takes 99. */
 const MAX_IDS = 99;
 
-export function conversationRoutes(app: FastifyInstance, deps: Deps): void {
-  app.get('/app-conversations/search', async ({ query, owned, user }) => {
-    const { limit: size, page_id, ...rest } = parse(searchQuery, query, 'query');
+export function conversationRoutes(app: Api, deps: Deps): void {
+  app.get('/app-conversations/search', { schema: { querystring: searchQuery } }, async ({ query, owned, user }) => {
+    const { limit: size, page_id, ...rest } = query;
     const after = readCursor(page_id, 2);
     const rows = await owned.conversation.findMany({
       where: { AND: [whereOf(rest), after === undefined ? {} : olderThan(after[0] ?? '', after[1] ?? '')] },
@@ -47,36 +47,39 @@ export function conversationRoutes(app: FastifyInstance, deps: Deps): void {
     return { ...page, items: await showConversations(deps, owned, user, page.items) };
   });
 
-  app.get('/app-conversations/count', async ({ query, owned }) =>
-    owned.conversation.count({ where: whereOf(parse(countQuery, query, 'query')) }),
+  app.get('/app-conversations/count', { schema: { querystring: countQuery } }, async ({ query, owned }) =>
+    owned.conversation.count({ where: whereOf(query) }),
   );
 
-  app.get('/app-conversations', async ({ query, owned, user }) => {
-    const ids = batchIds(parse(batchQuery, query, 'query').ids, MAX_IDS);
+  app.get('/app-conversations', { schema: { querystring: batchQuery } }, async ({ query, owned, user }) => {
+    const ids = batchIds(query.ids, MAX_IDS);
     const rows = await owned.conversation.findMany({ where: { id: { in: ids } } });
     const shown = await showConversations(deps, owned, user, rows);
     const byId = new Map(shown.map((one) => [one.id, one]));
     return ids.map((id) => byId.get(id) ?? null);
   });
 
-  app.patch<{ Params: { id: string } }>('/app-conversations/:id', async ({ params, body, owned, user }) => {
-    const id = hexId(params.id);
-    if (id === undefined) throw new ApiError('bad_conversation_id');
-    const wanted = parse(change, body ?? {}, 'body');
-    const data: Prisma.ConversationUpdateManyMutationInput = {
-      ...(wanted.title == null ? {} : { title: wanted.title }),
-      ...(wanted.public === undefined ? {} : { public: wanted.public }),
-      ...(wanted.selected_repository === undefined ? {} : { selectedRepository: wanted.selected_repository }),
-      ...(wanted.selected_branch === undefined ? {} : { selectedBranch: wanted.selected_branch }),
-      ...(wanted.git_provider === undefined ? {} : { gitProvider: wanted.git_provider }),
-      updatedAt: new Date(deps.clock.now()),
-    };
-    const [row] = await owned.conversation.updateManyAndReturn({ where: { id }, data });
-    if (row === undefined) throw new ApiError('unknown_app_conversation');
-    return (await showConversations(deps, owned, user, [row]))[0];
-  });
+  app.patch(
+    '/app-conversations/:id',
+    { schema: { params: idPath, body: change } },
+    async ({ params, body: wanted, owned, user }) => {
+      const id = hexId(params.id);
+      if (id === undefined) throw new ApiError('bad_conversation_id');
+      const data: Prisma.ConversationUpdateManyMutationInput = {
+        ...(wanted.title == null ? {} : { title: wanted.title }),
+        ...(wanted.public === undefined ? {} : { public: wanted.public }),
+        ...(wanted.selected_repository === undefined ? {} : { selectedRepository: wanted.selected_repository }),
+        ...(wanted.selected_branch === undefined ? {} : { selectedBranch: wanted.selected_branch }),
+        ...(wanted.git_provider === undefined ? {} : { gitProvider: wanted.git_provider }),
+        updatedAt: new Date(deps.clock.now()),
+      };
+      const [row] = await owned.conversation.updateManyAndReturn({ where: { id }, data });
+      if (row === undefined) throw new ApiError('unknown_app_conversation');
+      return (await showConversations(deps, owned, user, [row]))[0];
+    },
+  );
 
-  app.delete<{ Params: { id: string } }>('/app-conversations/:id', async ({ params, owned }) => {
+  app.delete('/app-conversations/:id', { schema: { params: idPath } }, async ({ params, owned }) => {
     const conversation = await findConversation(owned, params.id).catch((error: unknown) => {
       throw error instanceof ApiError && error.code === 'conversation_not_found'
         ? new ApiError('conversation_not_found')

@@ -1,7 +1,7 @@
-import type { FastifyInstance } from 'fastify';
 import { conversationDashed } from '../../contracts/names.js';
 import { findConversation } from '../conversations/find.js';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
 import { zipOf, type ZipEntry } from '../http/zip.js';
 import { isoZ } from '../http/times.js';
@@ -9,7 +9,7 @@ import { isoZ } from '../http/times.js';
 const MAX_EVENTS = 10_000;
 
 /** The stored history as a zip: one JSON file an event, in order, and meta.json. Needs no running sandbox. */
-export function downloadRoutes(app: FastifyInstance, _deps: Deps): void {
+export function downloadRoutes(app: Api, _deps: Deps): void {
   app.get<{ Params: { id: string } }>('/app-conversations/:id/download', async ({ params, owned }, reply) => {
     const conversation = await findConversation(owned, params.id).catch((error: unknown) => {
       throw error instanceof ApiError && error.code === 'conversation_not_found'

@@ -1,11 +1,11 @@
-import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Prisma } from '../db/generated/client.js';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
 import { readCursor, writeCursor } from '../http/page.js';
 import { eventTime } from '../http/times.js';
-import { limit, pageId, parse, pathId, repeated } from '../http/validate.js';
+import { idPath, limit, pageId, pathId, repeated } from '../http/validate.js';
 
 const time = z
   .string()
@@ -27,56 +27,63 @@ const searchQuery = z.object({
 const batchQuery = z.object({ id: repeated });
 const MAX_IDS = 100;
 
-interface Path {
-  Params: { id: string };
-}
-
 /** Stored history. Bodies are JSON text and are put together as text: a page costs no parsing. */
-export function eventRoutes(app: FastifyInstance, _deps: Deps): void {
-  app.get<Path>('/conversation/:id/events/search', async ({ params, query, owned }, reply) => {
-    const { limit: size, page_id, sort_order, ...rest } = parse(searchQuery, query, 'query');
-    const direction = sort_order === 'TIMESTAMP' ? 'asc' : 'desc';
-    const after = readCursor(page_id, 2);
-    // The recorded server's tokens are plain offsets; some clients count themselves.
-    const skip = after === undefined && /^[0-9]{1,6}$/.test(page_id ?? '') ? Number(page_id) : 0;
-    const rows = await owned.event.findMany({
-      where: {
-        AND: [
-          { conversationId: pathId(params.id) },
-          whereOf(rest),
-          after === undefined ? {} : beyond(direction, after),
-        ],
-      },
-      orderBy: [{ timestamp: direction }, { seq: direction }],
-      select: { body: true, timestamp: true, seq: true },
-      skip,
-      take: size + 1,
-    });
-    const items = rows.slice(0, size);
-    const last = items.at(-1);
-    const next = rows.length > size && last !== undefined ? writeCursor([last.timestamp, String(last.seq)]) : null;
-    return reply
-      .type('application/json')
-      .send(`{"items":[${items.map(({ body }) => body).join(',')}],"next_page_id":${JSON.stringify(next)}}`);
-  });
-
-  app.get<Path>('/conversation/:id/events/count', async ({ params, query, owned }) =>
-    owned.event.count({
-      where: { AND: [{ conversationId: pathId(params.id) }, whereOf(parse(countQuery, query, 'query'))] },
-    }),
+export function eventRoutes(app: Api, _deps: Deps): void {
+  app.get(
+    '/conversation/:id/events/search',
+    { schema: { params: idPath, querystring: searchQuery } },
+    async ({ params, query, owned }, reply) => {
+      const { limit: size, page_id, sort_order, ...rest } = query;
+      const direction = sort_order === 'TIMESTAMP' ? 'asc' : 'desc';
+      const after = readCursor(page_id, 2);
+      // The recorded server's tokens are plain offsets; some clients count themselves.
+      const skip = after === undefined && /^[0-9]{1,6}$/.test(page_id ?? '') ? Number(page_id) : 0;
+      const rows = await owned.event.findMany({
+        where: {
+          AND: [
+            { conversationId: pathId(params.id) },
+            whereOf(rest),
+            after === undefined ? {} : beyond(direction, after),
+          ],
+        },
+        orderBy: [{ timestamp: direction }, { seq: direction }],
+        select: { body: true, timestamp: true, seq: true },
+        skip,
+        take: size + 1,
+      });
+      const items = rows.slice(0, size);
+      const last = items.at(-1);
+      const next = rows.length > size && last !== undefined ? writeCursor([last.timestamp, String(last.seq)]) : null;
+      return reply
+        .type('application/json')
+        .send(`{"items":[${items.map(({ body }) => body).join(',')}],"next_page_id":${JSON.stringify(next)}}`);
+    },
   );
 
-  app.get<Path>('/conversation/:id/events', async ({ params, query, owned }, reply) => {
-    const ids = parse(batchQuery, query, 'query').id;
-    if (ids.length > MAX_IDS)
-      throw new ApiError('too_many_ids', { text: `Too many ids requested. Maximum is ${MAX_IDS}.` });
-    const rows = await owned.event.findMany({
-      where: { conversationId: pathId(params.id), id: { in: ids } },
-      select: { id: true, body: true },
-    });
-    const byId = new Map(rows.map(({ id, body }) => [id, body]));
-    return reply.type('application/json').send(`[${ids.map((id) => byId.get(id) ?? 'null').join(',')}]`);
-  });
+  app.get(
+    '/conversation/:id/events/count',
+    { schema: { params: idPath, querystring: countQuery } },
+    async ({ params, query, owned }) =>
+      owned.event.count({
+        where: { AND: [{ conversationId: pathId(params.id) }, whereOf(query)] },
+      }),
+  );
+
+  app.get(
+    '/conversation/:id/events',
+    { schema: { params: idPath, querystring: batchQuery } },
+    async ({ params, query, owned }, reply) => {
+      const ids = query.id;
+      if (ids.length > MAX_IDS)
+        throw new ApiError('too_many_ids', { text: `Too many ids requested. Maximum is ${MAX_IDS}.` });
+      const rows = await owned.event.findMany({
+        where: { conversationId: pathId(params.id), id: { in: ids } },
+        select: { id: true, body: true },
+      });
+      const byId = new Map(rows.map(({ id, body }) => [id, body]));
+      return reply.type('application/json').send(`[${ids.map((id) => byId.get(id) ?? 'null').join(',')}]`);
+    },
+  );
 }
 
 function whereOf(query: z.infer<typeof countQuery>): Prisma.EventWhereInput {

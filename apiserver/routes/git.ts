@@ -1,12 +1,13 @@
 /** Repositories, branches and tasks at the user's git providers, asked with the tokens that the user stored. */
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { openProvider } from '../git/open.js';
 import type { GitProvider, Place, Task } from '../git/types.js';
 import { ApiError } from '../http/errors.js';
 import { readCursor, sliceByOffset, writeCursor, type Page } from '../http/page.js';
-import { limit, pageId, parse } from '../http/validate.js';
+import { limit, pageId } from '../http/validate.js';
 import { readProviderTokens } from '../settings/secrets.js';
 import { providerSchema } from '../start/request.js';
 
@@ -28,31 +29,33 @@ const repositoriesQuery = z.object({
 const branchesQuery = z.object({ provider, repository, query, ...paging });
 const tasksQuery = z.object(paging);
 
-export function gitRoutes(app: FastifyInstance, deps: Deps): void {
-  app.get('/git/installations/search', async (request) => {
-    const wanted = parse(installationsQuery, request.query, 'query');
+type Asking = Pick<FastifyRequest, 'owned' | 'user'>;
+
+export function gitRoutes(app: Api, deps: Deps): void {
+  app.get('/git/installations/search', { schema: { querystring: installationsQuery } }, async (request) => {
+    const wanted = request.query;
     const found = await (await providerOf(deps, request, wanted.provider)).installations();
     return sliceByOffset(found, wanted.page_id, wanted.limit);
   });
 
-  app.get('/git/repositories/search', async (request) => {
-    const wanted = parse(repositoriesQuery, request.query, 'query');
+  app.get('/git/repositories/search', { schema: { querystring: repositoriesQuery } }, async (request) => {
+    const wanted = request.query;
     const git = await providerOf(deps, request, wanted.provider);
     return await onePage(wanted, (place) =>
       git.repositories({ ...place, query: wanted.query.trim(), sort: wanted.sort_order }),
     );
   });
 
-  app.get('/git/branches/search', async (request) => {
-    const wanted = parse(branchesQuery, request.query, 'query');
+  app.get('/git/branches/search', { schema: { querystring: branchesQuery } }, async (request) => {
+    const wanted = request.query;
     const git = await providerOf(deps, request, wanted.provider);
     return await onePage(wanted, (place) =>
       git.branches({ ...place, repository: wanted.repository, query: wanted.query.trim() }),
     );
   });
 
-  app.get('/git/suggested-tasks/search', async (request) => {
-    const wanted = parse(tasksQuery, request.query, 'query');
+  app.get('/git/suggested-tasks/search', { schema: { querystring: tasksQuery } }, async (request) => {
+    const wanted = request.query;
     const all = await everybody(deps, request);
     const lists = await Promise.all(all.map((git) => git.tasks().catch((error: unknown) => noTasks(deps, error))));
     return sliceByOffset(lists.flat(), wanted.page_id, wanted.limit);
@@ -64,7 +67,7 @@ export function gitRoutes(app: FastifyInstance, deps: Deps): void {
   });
 }
 
-async function providerOf(deps: Deps, { owned, user }: FastifyRequest, name: string): Promise<GitProvider> {
+async function providerOf(deps: Deps, { owned, user }: Asking, name: string): Promise<GitProvider> {
   const tokens = await readProviderTokens(owned, deps.box, user.id);
   const stored = tokens[name];
   if (stored === undefined) throw new ApiError('no_provider_token');
@@ -74,7 +77,7 @@ async function providerOf(deps: Deps, { owned, user }: FastifyRequest, name: str
 /** All that the user connected and that can be asked. */
 async function everybody(
   deps: Deps,
-  { owned, user }: FastifyRequest,
+  { owned, user }: Asking,
   none: 'no_provider_token' | 'provider_not_connected' = 'no_provider_token',
 ): Promise<GitProvider[]> {
   const tokens = Object.entries(await readProviderTokens(owned, deps.box, user.id));

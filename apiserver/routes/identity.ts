@@ -1,10 +1,10 @@
-import type { FastifyInstance } from 'fastify';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
 import type { User } from '../identity/identity.js';
 
 /** `GET /api/identity`: how one logs in here, and who one is; null for nobody, so that a page can ask without an error. */
-export function identityRoutes(app: FastifyInstance, { config, db, identify }: Deps): void {
+export function identityRoutes(app: Api, { config, db, identify }: Deps): void {
   app.get('/api/identity', async (request, reply) => {
     const { mode } = config.identity;
     const user = await Promise.resolve(identify(request, reply)).catch((error: unknown) => {

@@ -1,5 +1,4 @@
 /** What the API server answers by asking the sandbox. */
-import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { conversationDashed } from '../../contracts/names.js';
 import { AgentError, endpointOf, type AgentAnswer, type AgentEndpoint, type AgentHttp } from '../agent/http.js';
@@ -8,37 +7,38 @@ import { findConversation, runningAgent } from '../conversations/find.js';
 import type { Conversation } from '../db/generated/client.js';
 import type { OwnedDb } from '../db/owned.js';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
-import { hexId, parse } from '../http/validate.js';
+import { hexId, idPath } from '../http/validate.js';
 import { statusOf, slotOf } from '../sandboxes/status.js';
 import { workHostsSkill } from '../start/payload.js';
 
-interface Path {
-  Params: { id: string };
-}
 const path = z.string().min(1).max(4000);
 const gitQuery = z.object({ path, ref: z.string().max(500).optional() });
 const fileQuery = z.object({ file_path: path.optional() });
 const GIT_PAUSED = 'Sandbox is paused; resume it before reading git state.';
 const MAX_FILE = 10 * 1024 * 1024;
 
-export function insideRoutes(app: FastifyInstance, deps: Deps): void {
+export function insideRoutes(app: Api, deps: Deps): void {
   const git = (what: 'changes' | 'diff') =>
-    app.get<Path>(`/app-conversations/:id/git/${what}`, async ({ params, query, owned }) => {
-      const conversation = await findConversation(owned, params.id);
-      const wanted = parse(gitQuery, query, 'query');
-      const agent = runningAgent(deps, conversation, GIT_PAUSED);
-      const search = new URLSearchParams({
-        path: wanted.path,
-        ...(wanted.ref === undefined ? {} : { ref: wanted.ref }),
-      });
-      const body = await askAgent(deps, agent, `/api/git/${what}?${search.toString()}`);
-      return body;
-    });
+    app.get(
+      `/app-conversations/:id/git/${what}`,
+      { schema: { params: idPath, querystring: gitQuery } },
+      async ({ params, query: wanted, owned }) => {
+        const conversation = await findConversation(owned, params.id);
+        const agent = runningAgent(deps, conversation, GIT_PAUSED);
+        const search = new URLSearchParams({
+          path: wanted.path,
+          ...(wanted.ref === undefined ? {} : { ref: wanted.ref }),
+        });
+        const body = await askAgent(deps, agent, `/api/git/${what}?${search.toString()}`);
+        return body;
+      },
+    );
   git('changes');
   git('diff');
 
-  app.get<Path>('/app-conversations/:id/skills', async ({ params, owned }) => {
+  app.get('/app-conversations/:id/skills', { schema: { params: idPath } }, async ({ params, owned }) => {
     const conversation = await findOr404(owned, params.id);
     const sandbox = deps.directory.get(conversation.sandboxId);
     const slot = sandbox === undefined || statusOf(sandbox) !== 'RUNNING' ? undefined : slotOf(sandbox);
@@ -48,16 +48,20 @@ export function insideRoutes(app: FastifyInstance, deps: Deps): void {
     return { skills: [...brought, { name, type: 'repo', content, triggers: [] }] };
   });
 
-  app.get<Path>('/app-conversations/:id/hooks', async ({ params, owned }) => {
+  app.get('/app-conversations/:id/hooks', { schema: { params: idPath } }, async ({ params, owned }) => {
     return { hooks: await brings(deps, await findOr404(owned, params.id), hooksOf) };
   });
 
   /** The content of a file as a JSON string; empty whatever goes wrong, as recorded: the caller only looks whether there is a plan. */
-  app.get<Path>('/app-conversations/:id/file', async ({ params, query, owned }, reply) => {
-    const { file_path } = parse(fileQuery, query, 'query');
-    const text = await readFile(deps, owned, { id: params.id, file: file_path }).catch(() => '');
-    return reply.type('application/json').send(JSON.stringify(text));
-  });
+  app.get(
+    '/app-conversations/:id/file',
+    { schema: { params: idPath, querystring: fileQuery } },
+    async ({ params, query, owned }, reply) => {
+      const { file_path } = query;
+      const text = await readFile(deps, owned, { id: params.id, file: file_path }).catch(() => '');
+      return reply.type('application/json').send(JSON.stringify(text));
+    },
+  );
 }
 
 async function readFile(deps: Deps, owned: OwnedDb, wanted: { id: string; file: string | undefined }): Promise<string> {

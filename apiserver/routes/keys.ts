@@ -1,12 +1,12 @@
 /** API keys of the user: `/api/keys`, as OpenHands has them, with scopes. The key itself is shown once. */
 import { randomUUID } from 'node:crypto';
-import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { ApiKey } from '../db/generated/client.js';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
 import { isoZ } from '../http/times.js';
-import { moment, parse } from '../http/validate.js';
+import { idPath, moment } from '../http/validate.js';
 import { digestOf, hintOf, newKey } from '../identity/credentials.js';
 import { SCOPES } from '../identity/scopes.js';
 
@@ -25,33 +25,37 @@ const createBody = z
     error: 'Input should be after not_before',
   });
 
-export function keyRoutes(app: FastifyInstance, { clock }: Deps): void {
+export function keyRoutes(app: Api, { clock }: Deps): void {
   app.get('/keys', async ({ owned }) => {
     const rows = await owned.apiKey.findMany({ orderBy: [{ createdAt: 'desc' }, { id: 'asc' }], take: MAX_KEYS });
     return rows.map(shown);
   });
 
   // A key cannot make keys: one that leaks would live on in others.
-  app.post('/keys', { config: { need: 'session' } }, async ({ body, owned, user }, reply) => {
-    const { name, scopes, not_before, expires_at } = parse(createBody, body ?? {}, 'body');
-    if (expires_at != null && expires_at.getTime() <= clock.now())
-      throw new ApiError('bad_key_request', { text: 'expires_at is in the past.' });
-    if ((await owned.apiKey.count()) >= MAX_KEYS) throw new ApiError('too_many_keys');
-    const key = newKey();
-    const row = await owned.apiKey.create({
-      data: {
-        id: randomUUID(),
-        ownerId: user.id,
-        name: name ?? null,
-        hash: digestOf(key),
-        hint: hintOf(key),
-        scopes: [...new Set(scopes)],
-        notBefore: not_before ?? null,
-        expiresAt: expires_at ?? null,
-      },
-    });
-    return reply.header('cache-control', 'no-store').send({ ...shown(row), key });
-  });
+  app.post(
+    '/keys',
+    { config: { need: 'session' }, schema: { body: createBody } },
+    async ({ body, owned, user }, reply) => {
+      const { name, scopes, not_before, expires_at } = body;
+      if (expires_at != null && expires_at.getTime() <= clock.now())
+        throw new ApiError('bad_key_request', { text: 'expires_at is in the past.' });
+      if ((await owned.apiKey.count()) >= MAX_KEYS) throw new ApiError('too_many_keys');
+      const key = newKey();
+      const row = await owned.apiKey.create({
+        data: {
+          id: randomUUID(),
+          ownerId: user.id,
+          name: name ?? null,
+          hash: digestOf(key),
+          hint: hintOf(key),
+          scopes: [...new Set(scopes)],
+          notBefore: not_before ?? null,
+          expiresAt: expires_at ?? null,
+        },
+      });
+      return reply.header('cache-control', 'no-store').send({ ...shown(row), key });
+    },
+  );
 
   app.get('/keys/current', { config: { need: 'read' } }, async ({ owned, user }) => {
     const row =
@@ -62,7 +66,7 @@ export function keyRoutes(app: FastifyInstance, { clock }: Deps): void {
     return { ...shown(row), bound_org_id: null, user_id: user.shown, auth_type: 'bearer' };
   });
 
-  app.delete<{ Params: { id: string } }>('/keys/:id', { config: { need: 'session' } }, async ({ params, owned }) => {
+  app.delete('/keys/:id', { config: { need: 'session' }, schema: { params: idPath } }, async ({ params, owned }) => {
     const { count } = await owned.apiKey.deleteMany({ where: { id: params.id } });
     if (count === 0) throw new ApiError('key_not_found');
     return { message: 'API key deleted successfully' };

@@ -2,9 +2,9 @@
  * The start of a conversation as it happens: one WebSocket frame `{task, progress}` for each change, so that a page need
  * not ask again and again. Ends with 1000 when the start has ended; a client that gets no upgrade through polls instead.
  */
-import type { FastifyInstance } from 'fastify';
 import type { StartTask } from '../db/generated/client.js';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { uuid } from '../http/validate.js';
 import { shownProgress } from '../sandboxes/status.js';
 import { FINAL, shownTask } from '../start/tasks.js';
@@ -18,7 +18,7 @@ interface Path {
   Params: { id: string };
 }
 
-export function liveRoutes(app: FastifyInstance, deps: Deps): void {
+export function liveRoutes(app: Api, deps: Deps): void {
   let open = 0;
 
   app.get<Path>('/app-conversations/start-tasks/:id/live', { websocket: true }, async (socket, request) => {

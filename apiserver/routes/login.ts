@@ -3,9 +3,10 @@
  * way ends on the UI's `/login` page with a code of PROBLEMS. In single-user mode there is nothing to log in to.
  */
 import { createHash } from 'node:crypto';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
 import { parse } from '../http/validate.js';
 import { localPath } from '../identity/claims.js';
@@ -28,7 +29,7 @@ const ATTEMPT_SECONDS = 600;
 /** Logins that one browser may have begun at the same time (tabs); more would only make its requests long. */
 const MAX_ATTEMPTS = 5;
 
-export function loginRoutes(app: FastifyInstance, deps: Deps): void {
+export function loginRoutes(app: Api, deps: Deps): void {
   const { login } = deps;
   app.post('/api/authenticate', async (request, reply) => {
     try {
@@ -46,8 +47,10 @@ export function loginRoutes(app: FastifyInstance, deps: Deps): void {
   });
 
   if (login === undefined) return;
-  app.get('/oauth/login', async (request, reply) => beginLogin(login, request, reply));
-  app.get(CALLBACK, async (request, reply) => {
+  app.get('/oauth/login', { schema: { querystring: loginQuery } }, async (request, reply) =>
+    beginLogin(login, request, reply),
+  );
+  app.get(CALLBACK, { schema: { querystring: callbackQuery } }, async (request, reply) => {
     try {
       return await finishLogin(login, request, reply);
     } catch (error) {
@@ -110,7 +113,7 @@ const logoutBody = z.object({ logout_token: z.string().min(1) });
 const LOGOUT_LIMIT = 16 * 1024;
 
 /** OpenID Connect Back-Channel Logout 1.0: the provider ends sessions that it ended on its side. */
-function backChannel(app: FastifyInstance, { provider, sessions }: LoginParts): void {
+function backChannel(app: Api, { provider, sessions }: LoginParts): void {
   app.addContentTypeParser(
     'application/x-www-form-urlencoded',
     { parseAs: 'string', bodyLimit: LOGOUT_LIMIT },

@@ -1,9 +1,9 @@
 import { cpus } from 'node:os';
-import type { FastifyInstance } from 'fastify';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 
 /** The probes of the recorded server, on the API's own port. Kubernetes should use the health port, which gives reasons. */
-export function probeRoutes(app: FastifyInstance, deps: Deps): void {
+export function probeRoutes(app: Api, deps: Deps): void {
   const { clock, db, directory } = deps;
   const started = clock.now();
   let lastRequest = started;

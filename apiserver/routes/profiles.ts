@@ -1,9 +1,9 @@
 /** Saved model settings by name. */
-import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
-import { parse } from '../http/validate.js';
+import { namedPath } from '../http/validate.js';
 import { applyChange, emptySettings, llmOf, type Doc, type StoredSettings } from '../settings/model.js';
 import { settingsStore } from '../settings/store.js';
 
@@ -13,15 +13,12 @@ const saveBody = z.object({
   preserve_existing_api_key: z.boolean().default(false),
   llm: z.record(z.string(), z.unknown()).nullish(),
 });
+const savePath = z.object({ name });
 const renameBody = z.object({ new_name: name });
 const MAX_PROFILES = 10;
 const KEY = 'llm.api_key';
 
-interface Path {
-  Params: { name: string };
-}
-
-export function profileRoutes(app: FastifyInstance, { box }: Deps): void {
+export function profileRoutes(app: Api, { box }: Deps): void {
   app.get('/settings/profiles', async ({ owned, user }) => {
     const { profiles, activeProfile } = (await settingsStore(owned, box, user.id).read()) ?? emptySettings();
     return {
@@ -30,19 +27,22 @@ export function profileRoutes(app: FastifyInstance, { box }: Deps): void {
     };
   });
 
-  app.get<Path>('/settings/profiles/:name', async ({ params, owned, user }) => {
+  app.get('/settings/profiles/:name', { schema: { params: namedPath } }, async ({ params, owned, user }) => {
     const profile = profileOf((await settingsStore(owned, box, user.id).read()) ?? emptySettings(), params.name);
     return { name: params.name, config: llmOf(profile, { secrets: false }), api_key_set: profile[KEY] !== undefined };
   });
 
-  app.post<Path>('/settings/profiles/:name', async ({ params, body, owned, user }, reply) => {
-    const key = parse(name, params.name, 'path');
-    const wanted = parse(saveBody, body ?? {}, 'body');
-    await settingsStore(owned, box, user.id).change((stored) => save(stored, key, wanted));
-    return reply.status(201).send({ name: key, message: `Profile '${key}' saved` });
-  });
+  app.post(
+    '/settings/profiles/:name',
+    { schema: { params: savePath, body: saveBody } },
+    async ({ params, body: wanted, owned, user }, reply) => {
+      const key = params.name;
+      await settingsStore(owned, box, user.id).change((stored) => save(stored, key, wanted));
+      return reply.status(201).send({ name: key, message: `Profile '${key}' saved` });
+    },
+  );
 
-  app.delete<Path>('/settings/profiles/:name', async ({ params, owned, user }) => {
+  app.delete('/settings/profiles/:name', { schema: { params: namedPath } }, async ({ params, owned, user }) => {
     await settingsStore(owned, box, user.id).change((stored) => {
       const { [params.name]: _gone, ...profiles } = stored.profiles;
       return { ...stored, profiles, activeProfile: stored.activeProfile === params.name ? null : stored.activeProfile };
@@ -50,7 +50,7 @@ export function profileRoutes(app: FastifyInstance, { box }: Deps): void {
     return { name: params.name, message: `Profile '${params.name}' deleted` };
   });
 
-  app.post<Path>('/settings/profiles/:name/activate', async ({ params, owned, user }) => {
+  app.post('/settings/profiles/:name/activate', { schema: { params: namedPath } }, async ({ params, owned, user }) => {
     const { agent } = await settingsStore(owned, box, user.id).change((stored) => activate(stored, params.name));
     return {
       name: params.name,
@@ -59,11 +59,15 @@ export function profileRoutes(app: FastifyInstance, { box }: Deps): void {
     };
   });
 
-  app.post<Path>('/settings/profiles/:name/rename', async ({ params, body, owned, user }) => {
-    const { new_name } = parse(renameBody, body ?? {}, 'body');
-    await settingsStore(owned, box, user.id).change((stored) => rename(stored, params.name, new_name));
-    return { name: new_name, message: `Profile '${params.name}' renamed to '${new_name}'` };
-  });
+  app.post(
+    '/settings/profiles/:name/rename',
+    { schema: { params: namedPath, body: renameBody } },
+    async ({ params, body, owned, user }) => {
+      const { new_name } = body;
+      await settingsStore(owned, box, user.id).change((stored) => rename(stored, params.name, new_name));
+      return { name: new_name, message: `Profile '${params.name}' renamed to '${new_name}'` };
+    },
+  );
 }
 
 function profileOf(stored: StoredSettings, key: string): Doc {

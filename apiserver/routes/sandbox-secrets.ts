@@ -1,6 +1,6 @@
 /** What a sandbox may read of its user's secrets, with its own session key. */
-import type { FastifyInstance } from 'fastify';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
 import { LOCAL_USER } from '../identity/identity.js';
 import { ownedBy } from '../db/owned.js';
@@ -8,7 +8,7 @@ import { secretPlace } from '../settings/secrets.js';
 import { statusOf } from '../sandboxes/status.js';
 import { sandboxOfRequest } from './webhooks.js';
 
-export function sandboxSecretRoutes(app: FastifyInstance, deps: Deps): void {
+export function sandboxSecretRoutes(app: Api, deps: Deps): void {
   app.get<{ Params: { id: string } }>('/sandboxes/:id/settings/secrets', async (request) => {
     const { db } = access(deps, request, request.params.id);
     const rows = await db.secret.findMany({ orderBy: { name: 'asc' }, take: 500 });

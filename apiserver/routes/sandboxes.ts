@@ -1,13 +1,13 @@
-import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { PASS_PARAMETER, PASS_PATH, signPass } from '../../contracts/tokens.js';
 import { PORT_NAMES } from '../../contracts/ports.js';
 import { sandboxUrl, type PortRef } from '../../contracts/urls.js';
 import type { Sandbox } from '../../contracts/resources.js';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
 import { sliceByOffset } from '../http/page.js';
-import { limit, pageId, parse, repeated } from '../http/validate.js';
+import { idPath, limit, pageId, repeated } from '../http/validate.js';
 import type { User } from '../identity/identity.js';
 import { mayHoldKeys } from '../identity/scopes.js';
 import { newSandboxId, specFrom } from '../sandboxes/control.js';
@@ -34,11 +34,7 @@ const PAUSE_WAIT_MS = 10_000;
 /** Events that are still with the agent are fetched before its pod goes. */
 const CATCH_UP_MS = 2_000;
 
-interface Path {
-  Params: { id: string };
-}
-
-export function sandboxRoutes(app: FastifyInstance, deps: Deps): void {
+export function sandboxRoutes(app: Api, deps: Deps): void {
   const { directory, control, config } = deps;
   const own = (user: User, id: string): Sandbox => {
     const sandbox = directory.get(id);
@@ -47,15 +43,15 @@ export function sandboxRoutes(app: FastifyInstance, deps: Deps): void {
   };
   const show = (sandbox: Sandbox, user: User) => shown(deps, sandbox, user);
 
-  app.get('/sandboxes/search', ({ query, user }) => {
-    const { limit: size, page_id } = parse(searchQuery, query, 'query');
+  app.get('/sandboxes/search', { schema: { querystring: searchQuery } }, ({ query, user }) => {
+    const { limit: size, page_id } = query;
     const all = directory.ownedBy(user.id).sort(newestFirst);
     const page = sliceByOffset(all, page_id, size);
     return { ...page, items: page.items.map((sandbox) => show(sandbox, user)) };
   });
 
-  app.get('/sandboxes', ({ query, user }) => {
-    const ids = parse(batchQuery, query, 'query').id;
+  app.get('/sandboxes', { schema: { querystring: batchQuery } }, ({ query, user }) => {
+    const ids = query.id;
     if (ids.length > MAX_IDS)
       throw new ApiError('too_many_ids', { text: `Too many ids requested. Maximum is ${MAX_IDS}.` });
     return ids.map((id) => {
@@ -64,8 +60,8 @@ export function sandboxRoutes(app: FastifyInstance, deps: Deps): void {
     });
   });
 
-  app.post('/sandboxes', async ({ query, user }) => {
-    const { sandbox_spec_id } = parse(createQuery, query, 'query');
+  app.post('/sandboxes', { schema: { querystring: createQuery } }, async ({ query, user }) => {
+    const { sandbox_spec_id } = query;
     const template = deps.templates
       .list()
       .find(({ metadata, spec }) => metadata.name === sandbox_spec_id || spec.image === sandbox_spec_id);
@@ -77,7 +73,7 @@ export function sandboxRoutes(app: FastifyInstance, deps: Deps): void {
     return show(sandbox, user);
   });
 
-  app.post<Path>('/sandboxes/:id/pause', async ({ params, user }) => {
+  app.post('/sandboxes/:id/pause', { schema: { params: idPath } }, async ({ params, user }) => {
     own(user, params.id);
     await catchUpBeforeEnd(deps, params.id);
     await control.setRunState(params.id, 'Paused');
@@ -87,25 +83,31 @@ export function sandboxRoutes(app: FastifyInstance, deps: Deps): void {
     return { success: true };
   });
 
-  app.post<Path>('/sandboxes/:id/resume', async ({ params, user }) => {
+  app.post('/sandboxes/:id/resume', { schema: { params: idPath } }, async ({ params, user }) => {
     own(user, params.id);
     await control.setRunState(params.id, 'Running');
     return { success: true };
   });
 
   // The recorded server reads the query, not the path; both must say the same here.
-  app.delete<Path>('/sandboxes/:id', async ({ params, query, user }) => {
-    const { sandbox_id } = parse(deleteQuery, query, 'query');
-    if (sandbox_id !== params.id) throw new ApiError('not_found');
-    own(user, params.id);
-    await control.remove(params.id);
-    return { success: true };
-  });
+  app.delete(
+    '/sandboxes/:id',
+    { schema: { params: idPath, querystring: deleteQuery } },
+    async ({ params, query, user }) => {
+      const { sandbox_id } = query;
+      if (sandbox_id !== params.id) throw new ApiError('not_found');
+      own(user, params.id);
+      await control.remove(params.id);
+      return { success: true };
+    },
+  );
 
-  app.get<Path>('/sandboxes/:id/progress', ({ params, user }) => shownProgress(own(user, params.id)));
+  app.get('/sandboxes/:id/progress', { schema: { params: idPath } }, ({ params, user }) =>
+    shownProgress(own(user, params.id)),
+  );
 
-  app.post<Path>('/sandboxes/:id/entry', ({ params, body, user }) => {
-    const { port, path } = parse(entryBody, body ?? {}, 'body');
+  app.post('/sandboxes/:id/entry', { schema: { params: idPath, body: entryBody } }, ({ params, body, user }) => {
+    const { port, path } = body;
     return { url: entryUrl(deps, own(user, params.id), { port: port as PortRef, path, user }) };
   });
 }

@@ -1,10 +1,10 @@
-import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { isLoopback } from '../git/hosts.js';
 import { ApiError } from '../http/errors.js';
 import { pageOf, readCursor } from '../http/page.js';
-import { limit, pageId, parse } from '../http/validate.js';
+import { idPath, limit, pageId } from '../http/validate.js';
 import { MAX_SECRETS, secretPlace, tokenPlace } from '../settings/secrets.js';
 import { providerSchema } from '../start/request.js';
 
@@ -30,13 +30,9 @@ const providersBody = z.object({
     .default({}),
 });
 
-interface Path {
-  Params: { id: string };
-}
-
-export function secretRoutes(app: FastifyInstance, { box }: Deps): void {
-  app.get('/secrets/search', async ({ query, owned }) => {
-    const { limit: size, page_id, name__contains } = parse(searchQuery, query, 'query');
+export function secretRoutes(app: Api, { box }: Deps): void {
+  app.get('/secrets/search', { schema: { querystring: searchQuery } }, async ({ query, owned }) => {
+    const { limit: size, page_id, name__contains } = query;
     const [after] = readCursor(page_id, 1) ?? [];
     const rows = await owned.secret.findMany({
       where: {
@@ -53,8 +49,7 @@ export function secretRoutes(app: FastifyInstance, { box }: Deps): void {
   });
 
   // A name that is there is overwritten, and keeps its description when none is sent, as recorded.
-  app.post('/secrets', async ({ body, owned, user }, reply) => {
-    const wanted = parse(createBody, body ?? {}, 'body');
+  app.post('/secrets', { schema: { body: createBody } }, async ({ body: wanted, owned, user }, reply) => {
     const ownerId = user.id;
     if ((await owned.secret.count()) >= MAX_SECRETS)
       throw new ApiError('bad_secret', { text: `No more than ${MAX_SECRETS} secrets.` });
@@ -67,33 +62,36 @@ export function secretRoutes(app: FastifyInstance, { box }: Deps): void {
     return reply.status(201).send({ message: 'Secret created successfully' });
   });
 
-  app.put<Path>('/secrets/:id', async ({ params, body, owned, user }) => {
-    const wanted = parse(changeBody, body ?? {}, 'body');
-    const row = await owned.secret.findFirst({ where: { name: params.id } });
-    if (row === null) throw new ApiError('secret_not_found');
-    const renamed = wanted.name !== row.name;
-    if (renamed && (await owned.secret.count({ where: { name: wanted.name } })) > 0)
-      throw new ApiError('bad_secret', { text: `Secret ${wanted.name} already exists` });
-    // The value is sealed to its name.
-    const value = renamed
-      ? box.seal(box.open(row.value, secretPlace(user.id, row.name)), secretPlace(user.id, wanted.name))
-      : row.value;
-    await owned.secret.updateMany({
-      where: { name: row.name },
-      data: { name: wanted.name, value, description: wanted.description ?? null },
-    });
-    return { message: 'Secret updated successfully' };
-  });
+  app.put(
+    '/secrets/:id',
+    { schema: { params: idPath, body: changeBody } },
+    async ({ params, body: wanted, owned, user }) => {
+      const row = await owned.secret.findFirst({ where: { name: params.id } });
+      if (row === null) throw new ApiError('secret_not_found');
+      const renamed = wanted.name !== row.name;
+      if (renamed && (await owned.secret.count({ where: { name: wanted.name } })) > 0)
+        throw new ApiError('bad_secret', { text: `Secret ${wanted.name} already exists` });
+      // The value is sealed to its name.
+      const value = renamed
+        ? box.seal(box.open(row.value, secretPlace(user.id, row.name)), secretPlace(user.id, wanted.name))
+        : row.value;
+      await owned.secret.updateMany({
+        where: { name: row.name },
+        data: { name: wanted.name, value, description: wanted.description ?? null },
+      });
+      return { message: 'Secret updated successfully' };
+    },
+  );
 
-  app.delete<Path>('/secrets/:id', async ({ params, owned }) => {
+  app.delete('/secrets/:id', { schema: { params: idPath } }, async ({ params, owned }) => {
     const { count } = await owned.secret.deleteMany({ where: { name: params.id } });
     if (count === 0) throw new ApiError('secret_not_found');
     return { message: 'Secret deleted successfully' };
   });
 
   /** Stored as they are: a token that its provider refuses shows when it is used. */
-  app.post('/secrets/git-providers', async ({ body, owned, user }) => {
-    const { provider_tokens } = parse(providersBody, body ?? {}, 'body');
+  app.post('/secrets/git-providers', { schema: { body: providersBody } }, async ({ body, owned, user }) => {
+    const { provider_tokens } = body;
     for (const [provider, entry] of Object.entries(provider_tokens)) {
       if (entry?.token == null || entry.token === '') continue;
       if (entry.host != null && isLoopback(entry.host) && user.via !== 'local')

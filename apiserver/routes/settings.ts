@@ -1,12 +1,12 @@
-import type { FastifyInstance } from 'fastify';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import type { OwnedDb } from '../db/owned.js';
 import { ApiError } from '../http/errors.js';
 import { agentSchema, conversationSchema } from '../settings/schema.js';
 import { applyChange, isDoc, shownSettings, type StoredSettings } from '../settings/model.js';
 import { settingsStore } from '../settings/store.js';
 
-export function settingsRoutes(app: FastifyInstance, { box, clock }: Deps): void {
+export function settingsRoutes(app: Api, { box, clock }: Deps): void {
   app.get('/settings', async ({ owned, user }) => {
     const stored = await settingsStore(owned, box, user.id).read();
     if (stored === undefined) throw new ApiError('settings_not_found');

@@ -1,8 +1,8 @@
-import type { FastifyInstance } from 'fastify';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 
 /** Skills come with repositories; there is no shared collection yet, and no marketplace. */
-export function skillRoutes(app: FastifyInstance, _deps: Deps): void {
+export function skillRoutes(app: Api, _deps: Deps): void {
   app.get('/skills/search', () => ({ items: [], next_page_id: null }));
   app.post('/skills/marketplace-skills', () => ({ skills: [], plugins: [], marketplace_skills: {}, errors: [] }));
 }

@@ -1,18 +1,18 @@
-import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { SandboxTemplate } from '../../contracts/resources.js';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
 import { sliceByOffset } from '../http/page.js';
 import { isoZ } from '../http/times.js';
-import { limit, pageId, parse, repeated } from '../http/validate.js';
+import { limit, pageId, repeated } from '../http/validate.js';
 
 const searchQuery = z.object({ page_id: pageId, limit: limit() });
 const batchQuery = z.object({ id: repeated });
 const MAX_IDS = 100;
 
 /** Kinds of sandbox: the SandboxTemplates of the namespace, or the operator's built-in shape where there is none. */
-export function specRoutes(app: FastifyInstance, { templates, config }: Deps): void {
+export function specRoutes(app: Api, { templates, config }: Deps): void {
   const specs = () => {
     const all = templates.list();
     // The one that conversations get comes first.
@@ -21,12 +21,12 @@ export function specRoutes(app: FastifyInstance, { templates, config }: Deps): v
   };
   const isDefault = ({ metadata }: SandboxTemplate) => metadata.name === config.template;
 
-  app.get('/sandbox-specs/search', ({ query }) => {
-    const { page_id, limit: size } = parse(searchQuery, query, 'query');
+  app.get('/sandbox-specs/search', { schema: { querystring: searchQuery } }, ({ query }) => {
+    const { page_id, limit: size } = query;
     return sliceByOffset(specs(), page_id, size);
   });
-  app.get('/sandbox-specs', ({ query }) => {
-    const ids = parse(batchQuery, query, 'query').id;
+  app.get('/sandbox-specs', { schema: { querystring: batchQuery } }, ({ query }) => {
+    const ids = query.id;
     if (ids.length > MAX_IDS)
       throw new ApiError('too_many_ids', { text: `Too many ids requested. Maximum is ${MAX_IDS}.` });
     return ids.map((id) => specs().find((spec) => spec.id === id) ?? null);

@@ -1,14 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { conversationHex } from '../../contracts/names.js';
 import type { Prisma, StartTask } from '../db/generated/client.js';
 import type { OwnedDb } from '../db/owned.js';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { statusOf } from '../sandboxes/status.js';
 import { settingsStore } from '../settings/store.js';
 import { pageOf, readCursor } from '../http/page.js';
-import { batchIds, limit, moment, pageId, parse, repeated, uuid } from '../http/validate.js';
+import { batchIds, limit, moment, pageId, repeated, uuid } from '../http/validate.js';
 import { withSuggestedTask } from '../start/first-message.js';
 import { admit } from '../start/admit.js';
 import { echoOf, startRequest, type StartRequest } from '../start/request.js';
@@ -27,14 +28,21 @@ const batchQuery = z.object({ ids: repeated });
 
 const keyHeader = z.object({ 'idempotency-key': z.string().min(1).max(200).optional() });
 
-export function startRoutes(app: FastifyInstance, deps: Deps): void {
-  app.post('/app-conversations', async (request) => {
+const STARTING = { body: startRequest, headers: keyHeader };
+
+interface Asking extends Pick<FastifyRequest, 'owned' | 'user'> {
+  body: StartRequest;
+  headers: z.infer<typeof keyHeader>;
+}
+
+export function startRoutes(app: Api, deps: Deps): void {
+  app.post('/app-conversations', { schema: STARTING }, async (request) => {
     const { task, again } = await createTask(deps, request);
     if (!again) deps.starts.begin(task);
     return shownTask(task, request.user.shown, { fresh: true });
   });
 
-  app.post('/app-conversations/stream-start', async (request, reply) => {
+  app.post('/app-conversations/stream-start', { schema: STARTING }, async (request, reply) => {
     const { task, again } = await createTask(deps, request);
     // Sent again, it is told as it is by now.
     if (again) return [shownTask(task, request.user.shown, { fresh: true })];
@@ -47,26 +55,30 @@ export function startRoutes(app: FastifyInstance, deps: Deps): void {
     return reply;
   });
 
-  app.get('/app-conversations/start-tasks/search', async ({ query, owned, user }) => {
-    const { limit: size, page_id, sort_order, ...rest } = parse(searchQuery, query, 'query');
-    const after = readCursor(page_id, 2);
-    const column = sort_order.startsWith('CREATED') ? 'createdAt' : 'updatedAt';
-    const direction = sort_order.endsWith('DESC') ? 'desc' : 'asc';
-    const rows = await owned.startTask.findMany({
-      where: { AND: [whereOf(rest), after === undefined ? {} : beyond(column, direction, after)] },
-      orderBy: [{ [column]: direction }, { id: direction }],
-      take: size + 1,
-    });
-    const page = pageOf(rows, size, (row) => [row[column].toISOString(), row.id]);
-    return { ...page, items: page.items.map((task) => shownTask(task, user.shown, { fresh: false })) };
-  });
-
-  app.get('/app-conversations/start-tasks/count', async ({ query, owned }) =>
-    owned.startTask.count({ where: whereOf(parse(countQuery, query, 'query')) }),
+  app.get(
+    '/app-conversations/start-tasks/search',
+    { schema: { querystring: searchQuery } },
+    async ({ query, owned, user }) => {
+      const { limit: size, page_id, sort_order, ...rest } = query;
+      const after = readCursor(page_id, 2);
+      const column = sort_order.startsWith('CREATED') ? 'createdAt' : 'updatedAt';
+      const direction = sort_order.endsWith('DESC') ? 'desc' : 'asc';
+      const rows = await owned.startTask.findMany({
+        where: { AND: [whereOf(rest), after === undefined ? {} : beyond(column, direction, after)] },
+        orderBy: [{ [column]: direction }, { id: direction }],
+        take: size + 1,
+      });
+      const page = pageOf(rows, size, (row) => [row[column].toISOString(), row.id]);
+      return { ...page, items: page.items.map((task) => shownTask(task, user.shown, { fresh: false })) };
+    },
   );
 
-  app.get('/app-conversations/start-tasks', async ({ query, owned, user }) => {
-    const ids = batchIds(parse(batchQuery, query, 'query').ids, 100);
+  app.get('/app-conversations/start-tasks/count', { schema: { querystring: countQuery } }, async ({ query, owned }) =>
+    owned.startTask.count({ where: whereOf(query) }),
+  );
+
+  app.get('/app-conversations/start-tasks', { schema: { querystring: batchQuery } }, async ({ query, owned, user }) => {
+    const ids = batchIds(query.ids, 100);
     const rows = await owned.startTask.findMany({ where: { id: { in: ids } } });
     const byId = new Map(rows.map((row) => [row.id, row]));
     return ids.map((id) => {
@@ -77,10 +89,10 @@ export function startRoutes(app: FastifyInstance, deps: Deps): void {
 }
 
 /** Validates and writes the task; from here on it survives this process. One that is sent again is not begun again. */
-async function createTask(deps: Deps, request: FastifyRequest): Promise<{ task: StartTask; again: boolean }> {
+async function createTask(deps: Deps, request: Asking): Promise<{ task: StartTask; again: boolean }> {
   const { body, user, owned } = request;
-  const wanted = withSuggestedTask(parse(startRequest, body ?? {}, 'body'));
-  const { 'idempotency-key': idempotencyKey = null } = parse(keyHeader, request.headers, 'header');
+  const wanted = withSuggestedTask(body);
+  const { 'idempotency-key': idempotencyKey = null } = request.headers;
   const id = conversationHex(randomUUID());
   const conversationId = wanted.conversation_id ?? conversationHex(randomUUID());
   return await admit(deps.db.prisma, {

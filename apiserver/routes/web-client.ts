@@ -1,8 +1,8 @@
-import type { FastifyInstance } from 'fastify';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 
 /** What a frontend asks before it draws anything. Says only what is there: no telemetry, billing, integrations or ACP agents. */
-export function webClientRoutes(app: FastifyInstance, { clock }: Deps): void {
+export function webClientRoutes(app: Api, { clock }: Deps): void {
   const started = new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z');
   app.get('/api/v1/web-client/config', () => ({
     app_mode: 'oss',

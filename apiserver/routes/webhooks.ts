@@ -1,12 +1,20 @@
 /** What agent servers post about themselves. The session key says whose word it is. */
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Sandbox } from '../../contracts/resources.js';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
 import { jsonBodies } from '../http/json.js';
-import { hexId, parse } from '../http/validate.js';
+import { hexId, idPath } from '../http/validate.js';
 import { eventSchema, infoSchema } from '../ingest/ingest.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Whose key the request carries; in the scope of webhooks only. */
+    sandbox: Sandbox;
+  }
+}
 
 const eventsBody = z.array(eventSchema).max(10_000);
 /** An agent server's batch is at most 5 MiB; a single event of its may be larger. */
@@ -21,21 +29,25 @@ export function sandboxOfRequest({ directory }: Pick<Deps, 'directory'>, request
   return sandbox;
 }
 
-export function webhookRoutes(app: FastifyInstance, deps: Deps): void {
+export function webhookRoutes(app: Api, deps: Deps): void {
   void app.register(
-    (scope, _options, done) => {
+    (scope: Api, _options, done) => {
       jsonBodies(scope, { allowNul: true });
-      scope.post('/conversations', { bodyLimit: BODY_LIMIT }, async (request) => {
-        const sandbox = sandboxOfRequest(deps, request);
-        const info = parse(infoSchema, request.body, 'body');
+      // Asked before the body is read: strangers get no 64 MiB.
+      scope.decorateRequest('sandbox', null as unknown as Sandbox);
+      scope.addHook('onRequest', async (request) => {
+        request.sandbox = sandboxOfRequest(deps, request);
+      });
+      scope.post('/conversations', { bodyLimit: BODY_LIMIT, schema: { body: infoSchema } }, async (request) => {
+        const { sandbox, body: info } = request;
         if (hexId(info.id) === undefined) throw new ApiError('bad_conversation_id');
         if (sandbox.metadata.deletionTimestamp === undefined) await deps.ingest.conversation(sandbox, info);
         return { success: true };
       });
 
-      scope.post<{ Params: { id: string } }>('/events/:id', { bodyLimit: BODY_LIMIT }, async (request) => {
-        const sandbox = sandboxOfRequest(deps, request);
-        const events = parse(eventsBody, request.body, 'body');
+      const ofEvents = { params: idPath, body: eventsBody };
+      scope.post('/events/:id', { bodyLimit: BODY_LIMIT, schema: ofEvents }, async (request) => {
+        const { sandbox, body: events } = request;
         const id = hexId(request.params.id);
         if (id === undefined) throw new ApiError('bad_conversation_id');
         const stored = await deps.ingest.events(sandbox, id, events);

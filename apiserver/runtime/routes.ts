@@ -2,11 +2,11 @@
  * The Runtime API, as OpenHands' remote runtime and remote sandbox clients use it: sandboxes for another app server, each
  * under a session id of the caller's. A key is a tenant: it sees its own user's sessions alone.
  */
-import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Deps } from '../deps.js';
+import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
-import { parse, repeated } from '../http/validate.js';
+import { idPath, repeated } from '../http/validate.js';
 import type { Sandbox } from '../../contracts/resources.js';
 import { RegistryError } from './images.js';
 import { runtimeBody, specOf, startBody } from './request.js';
@@ -25,12 +25,11 @@ const batchQuery = z.object({ ids: repeated });
 const imageQuery = z.object({ image: z.string().min(1).max(1024) });
 const MAX_IDS = 1000;
 
-export function runtimeRoutes(app: FastifyInstance, deps: Deps): void {
+export function runtimeRoutes(app: Api, deps: Deps): void {
   const { config, templates, images } = deps;
   const show = (sandbox: Sandbox) => showRuntime(sandbox, { gateway: config.gateway, secret: config.secrets[0] });
 
-  app.post('/start', async ({ body, user }) => {
-    const wanted = parse(startBody, body ?? {}, 'body');
+  app.post('/start', { schema: { body: startBody } }, async ({ body: wanted, user }) => {
     const spec = specOf(wanted, {
       templates: templates.list(),
       fallback: config.template,
@@ -39,10 +38,15 @@ export function runtimeRoutes(app: FastifyInstance, deps: Deps): void {
     return show(await startSession(deps, { owner: user.id, session: wanted.session_id, spec }));
   });
 
-  app.post('/resume', async ({ body, user }) => show(await resumeSession(deps, wantedRuntime(deps, user.id, body))));
-  app.post('/pause', async ({ body, user }) => show(await pauseSession(deps, wantedRuntime(deps, user.id, body))));
-  app.post('/stop', async ({ body, user }) => {
-    const sandbox = wantedRuntime(deps, user.id, body);
+  const ofRuntime = { schema: { body: runtimeBody } };
+  app.post('/resume', ofRuntime, async ({ body, user }) =>
+    show(await resumeSession(deps, findRuntime(deps, user.id, body.runtime_id))),
+  );
+  app.post('/pause', ofRuntime, async ({ body, user }) =>
+    show(await pauseSession(deps, findRuntime(deps, user.id, body.runtime_id))),
+  );
+  app.post('/stop', ofRuntime, async ({ body, user }) => {
+    const sandbox = findRuntime(deps, user.id, body.runtime_id);
     await stopSession(deps, sandbox);
     return { ...show(sandbox), status: 'stopped' };
   });
@@ -54,8 +58,8 @@ export function runtimeRoutes(app: FastifyInstance, deps: Deps): void {
       .map(show),
   }));
 
-  app.get('/sessions/batch', ({ query, user }) => {
-    const { ids } = parse(batchQuery, query, 'query');
+  app.get('/sessions/batch', { schema: { querystring: batchQuery } }, ({ query, user }) => {
+    const { ids } = query;
     if (ids.length > MAX_IDS)
       throw new ApiError('too_many_ids', { text: `Too many ids requested. Maximum is ${MAX_IDS}.` });
     return [...new Set(ids)].flatMap((id) => {
@@ -64,13 +68,13 @@ export function runtimeRoutes(app: FastifyInstance, deps: Deps): void {
     });
   });
 
-  app.get<{ Params: { id: string } }>('/sessions/:id', ({ params, user }) => {
+  app.get('/sessions/:id', { schema: { params: idPath } }, ({ params, user }) => {
     const sandbox = findSession(deps, user.id, params.id);
     if (sandbox === undefined) throw new ApiError('no_runtime');
     return show(sandbox);
   });
 
-  app.get<{ Params: { id: string } }>('/runtime/:id', ({ params, user }) =>
+  app.get('/runtime/:id', { schema: { params: idPath } }, ({ params, user }) =>
     show(findRuntime(deps, user.id, params.id)),
   );
 
@@ -79,8 +83,8 @@ export function runtimeRoutes(app: FastifyInstance, deps: Deps): void {
     return { registry_prefix: config.runtimeRegistry };
   });
 
-  app.get('/image_exists', async ({ query }) => {
-    const { image } = parse(imageQuery, query, 'query');
+  app.get('/image_exists', { schema: { querystring: imageQuery } }, async ({ query }) => {
+    const { image } = query;
     if (templates.list().some(({ spec }) => spec.image === image)) return { exists: true, image: NOT_ASKED };
     return await images.look(image).catch((cause: unknown) => {
       if (cause instanceof RegistryError) throw new ApiError('registry_failed', { cause });
@@ -97,7 +101,3 @@ export function runtimeRoutes(app: FastifyInstance, deps: Deps): void {
 }
 
 const NOT_ASKED = { upload_time: null, image_size_bytes: 0 };
-
-function wantedRuntime(deps: Deps, owner: string, body: unknown): Sandbox {
-  return findRuntime(deps, owner, parse(runtimeBody, body ?? {}, 'body').runtime_id);
-}

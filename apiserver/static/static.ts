@@ -14,10 +14,9 @@ const NO_STORE = {
 /** Names of assets change with their content. */
 const IMMUTABLE = 'public, max-age=2592000, immutable';
 
-export async function staticRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
-  const root = deps.webRoot;
-  const built = root !== undefined && existsSync(`${root}/index.html`);
-  const policy = contentSecurityPolicy(deps.config.gateway);
+/** Headers of every answer of the users' port; to be called before the routes are added, or their scopes do not have it. */
+export function protectAnswers(app: FastifyInstance, gateway: GatewayAddress): void {
+  const policy = contentSecurityPolicy(gateway);
   app.addHook('onSend', (request, reply, payload, done) => {
     if (!request.url.startsWith('/assets/') && !reply.hasHeader('cache-control')) reply.headers(NO_STORE);
     reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'same-origin');
@@ -25,6 +24,11 @@ export async function staticRoutes(app: FastifyInstance, deps: Deps): Promise<vo
       reply.header('content-security-policy', policy).header('x-frame-options', 'DENY');
     done(null, payload);
   });
+}
+
+export async function staticRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
+  const root = deps.webRoot;
+  const built = root !== undefined && existsSync(`${root}/index.html`);
   if (built) {
     await app.register(fastifyStatic, {
       root,

@@ -1,8 +1,11 @@
 /**
- * Every route of the API server as its table of routes has it, asked by nobody, with keys that are no good, and by another
- * user: nothing of the owner's is seen or changed. A new route cannot be forgotten here.
+ * Every route of the API server's OpenAPI document, asked by nobody, with keys and cookies that are no good, and by another
+ * user: nothing of the owner's is seen or changed. A new route cannot be forgotten: the document is made from the table of
+ * routes, and compared with it here.
  */
 import t from 'tap';
+import { createCookieKeys } from '../../apiserver/identity/cookies.js';
+import { SESSION_COOKIE } from '../../apiserver/identity/session.js';
 import { digestOf } from '../../apiserver/identity/credentials.js';
 import { SANDBOX, type Sandbox } from '../../contracts/resources.js';
 import { newId, openTestDatabase, SECRET, startRig } from '../support/api-rig.js';
@@ -62,10 +65,29 @@ const OPEN = [
 interface Route {
   method: string;
   path: string;
+  /** The schemes of the document of which one opens it; none for what is open to everybody. */
+  security: string[];
 }
 
-/** The routes from Fastify's own tree: four columns a level. */
-function routesOf(tree: string): Route[] {
+interface Document {
+  paths: Record<string, Record<string, { security?: Record<string, unknown>[]; operationId: string }>>;
+}
+
+/** The routes as the OpenAPI document of this very server tells them. */
+async function documented(): Promise<Route[]> {
+  const { status, body } = await rig.call('GET', '/openapi.json');
+  t.equal(status, 200);
+  return Object.entries((body as unknown as Document).paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, { security = [] }]) => ({
+      method: method.toUpperCase(),
+      path: path.replace(/\{(\w+)\}/g, ':$1'),
+      security: security.flatMap((one) => Object.keys(one)),
+    })),
+  );
+}
+
+/** Names of the routes from Fastify's own tree: four columns a level. */
+function routesOf(tree: string): string[] {
   const stack: string[] = [];
   return tree.split('\n').flatMap((line) => {
     const found = /^((?:[│ ] {3})*)[├└]── (\S*)(?: \(([A-Z, ]+)\))?/.exec(line);
@@ -78,11 +100,14 @@ function routesOf(tree: string): Route[] {
     return methods
       .split(', ')
       .filter((method) => ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(method))
-      .map((method) => ({ method, path }));
+      .map((method) => `${method} ${path}`);
   });
 }
 
-const routes = routesOf(rig.server.app.printRoutes({ commonPrefix: false }));
+/** The document and its page. */
+const isDocument = (name: string) => /^GET \/(openapi\.json|docs(\/.*)?)$/.test(name);
+
+const routes = await documented();
 
 const userId = { owner: newId(), other: newId() };
 const newKey = () => `sk-oh-${newId()}`;
@@ -94,6 +119,18 @@ const keys = {
   runtime: newKey(),
   owner: newKey(),
 };
+
+const sessions = { good: newId(), over: newId() };
+const addSession = (id: string, expiresAt: Date) =>
+  db.prisma.session.create({ data: { id, ownerId: userId.owner, tokens: 'sealed', seenAt: new Date(), expiresAt } });
+
+/** What a browser would send. */
+async function cookieOf(
+  session: string,
+  { purpose = SESSION_COOKIE, secret = SECRET, seconds = 60 } = {},
+): Promise<string> {
+  return `${SESSION_COOKIE}=${await createCookieKeys([secret]).seal(purpose, { session }, seconds)}`;
+}
 
 const conversationId = newId();
 const taskId = newId();
@@ -108,6 +145,8 @@ async function addKey(ownerId: string, key: string, more: object = {}): Promise<
 }
 
 await db.prisma.user.createMany({ data: [{ id: userId.owner }, { id: userId.other }] });
+await addSession(sessions.good, new Date(Date.now() + HOUR));
+await addSession(sessions.over, new Date(Date.now() - 1000));
 const ownersKeyId = await addKey(userId.owner, keys.owner, { name: MARK });
 await addKey(userId.other, keys.other);
 await addKey(userId.owner, keys.expired, { expiresAt: new Date(Date.now() - 1000) });
@@ -212,12 +251,19 @@ const ask = (route: Route, headers: Record<string, string>) =>
     headers,
   );
 const nameOf = ({ method, path }: Route) => `${method} ${path}`;
-const closed = routes.filter((route) => !OPEN.includes(nameOf(route)));
+const closed = routes.filter(({ security }) => security.length > 0);
 
-t.test('the table of routes is whole', (t) => {
-  const known = routes.map(nameOf);
-  for (const each of ['GET /api/v1/app-conversations/search', 'POST /start', 'GET /api/keys', ...OPEN])
-    t.ok(known.includes(each), each);
+t.test('the document is whole, and says what is open', (t) => {
+  const registered = routesOf(rig.server.app.printRoutes({ commonPrefix: false })).filter((name) => !isDocument(name));
+  t.same(routes.map(nameOf).sort(), registered.sort(), 'the document has every route');
+  t.same(
+    routes
+      .filter(({ security }) => security.length === 0)
+      .map(nameOf)
+      .sort(),
+    OPEN,
+    'open to everybody',
+  );
   t.ok(closed.length > 80, `${closed.length} of ${routes.length} routes want to know who asks`);
   t.end();
 });
@@ -228,7 +274,18 @@ t.test('nobody, and keys that are no good: 401 everywhere', async (t) => {
     'an unknown key': { 'x-api-key': keys.unknown },
     'a key that is over': { authorization: `Bearer ${keys.expired}` },
     'a key that has not begun': { 'x-api-key': keys.later },
-    'a cookie of nobody': { cookie: 'sandlot_session=nonsense' },
+    'a cookie of nobody': { origin: base, cookie: 'sandlot_session=nonsense' },
+    'the cookie of a session that is over': { origin: base, cookie: await cookieOf(sessions.over) },
+    'a cookie of a session that is not there': { origin: base, cookie: await cookieOf(newId()) },
+    'a cookie made for something else': {
+      origin: base,
+      cookie: await cookieOf(sessions.good, { purpose: 'sandlot_login_' }),
+    },
+    'a cookie sealed with another secret': {
+      origin: base,
+      cookie: await cookieOf(sessions.good, { secret: 's'.repeat(40) }),
+    },
+    'a cookie that is over': { origin: base, cookie: await cookieOf(sessions.good, { seconds: -10 }) },
   };
   const before = await ownersThings();
   for (const route of closed)
@@ -236,6 +293,20 @@ t.test('nobody, and keys that are no good: 401 everywhere', async (t) => {
       const { status, text } = await ask(route, headers);
       if (status !== 401 || text.includes(MARK))
         t.fail(`${route.method} ${route.path} answers ${name} with ${status}: ${text.slice(0, 200)}`);
+    }
+  t.equal(await ownersThings(), before, 'nothing changed');
+});
+
+t.test('a good cookie that another site makes the browser send changes nothing: 403', async (t) => {
+  const cookie = await cookieOf(sessions.good);
+  const before = await ownersThings();
+  const sites: Record<string, string>[] = [{ origin: 'https://evil.example' }, { 'sec-fetch-site': 'cross-site' }, {}];
+  for (const route of closed.filter(({ method, security }) => method !== 'GET' && security.includes('session')))
+    for (const from of sites) {
+      const { status } = await ask(route, { cookie, ...from });
+      // The Runtime API asks for its own header before it looks at cookies.
+      if (status !== 403 && !(status === 401 && !route.path.startsWith('/api/')))
+        t.fail(`${route.method} ${route.path} answers ${status} to ${JSON.stringify(from)}`);
     }
   t.equal(await ownersThings(), before, 'nothing changed');
 });
@@ -265,6 +336,9 @@ t.test('another user sees and changes nothing of the owner', async (t) => {
 t.test('the owner does see them', async (t) => {
   const found = await rig.call('GET', '/api/v1/app-conversations/search', undefined, { 'x-api-key': keys.owner });
   t.match(found, { status: 200, text: new RegExp(MARK) }, 'so that the test above could fail');
+  const cookie = await cookieOf(sessions.good);
+  const page = await rig.call('GET', '/api/v1/app-conversations/search', undefined, { cookie });
+  t.match(page, { status: 200, text: new RegExp(MARK) }, 'with a good cookie too');
 });
 
 t.test('the end', async () => {

@@ -35,6 +35,7 @@ t.test('the API server answers as recorded', { timeout: 280_000 }, async (t) => 
     `http://127.0.0.1:${port}/v1`,
     '--pace',
     '0',
+    '--problem-fields',
     '--better',
     here('app-server-better.json'),
   ];
