@@ -2,7 +2,7 @@
 import type { Connection } from './connection.js';
 import type { Forward } from './decide.js';
 import { serveEvents } from './events/serve.js';
-import { startExchange } from './exchange.js';
+import { startExchange } from './exchange/start.js';
 
 export function begin(connection: Connection, forward: Forward): void {
   if (forward.events === undefined) startExchange(connection, forward);

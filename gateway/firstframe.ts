@@ -7,7 +7,7 @@
 import { MAX_FIRST_FRAME, acceptOf, closeFrame, keyInFirstFrame } from './frames.js';
 import { sendAnswer, stash, type Connection } from './connection.js';
 import { decideByFrame } from './decide.js';
-import { startExchange } from './exchange.js';
+import { startExchange } from './exchange/start.js';
 import type { RequestHead } from './http/request.js';
 import { fieldOf } from './http/request.js';
 import type { Located } from './locate.js';

@@ -1,8 +1,8 @@
 /** A WebSocket after its handshake: bytes both ways, each side at the pace of the other. */
-import { takeStash } from './connection.js';
+import { takeStash } from '../connection.js';
 import { settle, type Exchange } from './books.js';
-import { atBoundary, closeFrame, follow, newFrames, type Frames } from './frames.js';
-import type { Upstream } from './pool.js';
+import { atBoundary, closeFrame, follow, newFrames, type Frames } from '../frames.js';
+import type { Upstream } from '../pool.js';
 
 interface Tunnel {
   exchange: Exchange;

@@ -1,11 +1,11 @@
 /** How a request gets its connection to the pod: a kept one, a new one, or after a moment another try. */
-import type { Answer } from './answers.js';
+import type { Answer } from '../answers.js';
 import type { Exchange } from './books.js';
-import { resolve, type Forward } from './decide.js';
-import { NO_LIMITS } from './limits.js';
-import type { Upstream } from './pool.js';
-import { dialByRelay, type Relay } from './relay.js';
-import { isPlatform, portOf } from './table.js';
+import { resolve, type Forward } from '../decide.js';
+import { NO_LIMITS } from '../limits.js';
+import type { Upstream } from '../pool.js';
+import { dialByRelay, type Relay } from '../relay.js';
+import { isPlatform, portOf } from '../table.js';
 
 /** What to do with the connection, or without. */
 export interface Then {

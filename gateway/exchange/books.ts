@@ -1,11 +1,11 @@
 /** The state of one request and its answer, and its entry in the books: counters, deadlines, the access log. */
-import type { Answer } from './answers.js';
-import type { Connection } from './connection.js';
-import type { Forward } from './decide.js';
-import type { PageRewriter } from './html.js';
-import type { Body } from './http/body.js';
-import { leave, type Counted } from './limits.js';
-import type { Upstream } from './pool.js';
+import type { Answer } from '../answers.js';
+import type { Connection } from '../connection.js';
+import type { Forward } from '../decide.js';
+import type { PageRewriter } from '../html.js';
+import type { Body } from '../http/body.js';
+import { leave, type Counted } from '../limits.js';
+import type { Upstream } from '../pool.js';
 
 export interface Exchange {
   connection: Connection;

@@ -1,0 +1,42 @@
+/** What the heads of an exchange depend on (../heads.ts writes them). Pure. */
+import { newCookie, type Forward } from '../decide.js';
+import type { Incoming, Outgoing } from '../heads.js';
+import { fieldOf, isNavigation, KEY_PARAMETER, queryOf, withoutParameter } from '../http/request.js';
+import { isPlatform } from '../table.js';
+import type { Exchange } from './books.js';
+
+export function outgoing({ connection, forward }: Exchange): Outgoing {
+  const { located, route, port, grant, head } = forward;
+  const { gateway } = connection;
+  return {
+    target: targetForPod(forward),
+    prefix: located.prefix,
+    injectKey: (grant === 'cookie' || forward.woken === true) && isPlatform(port) ? route.key : undefined,
+    key: route.key,
+    isPlatformPort: isPlatform(port),
+    clientIp: connection.ip,
+    protocol: gateway.rules.origins.protocol,
+    forwardedFor: gateway.trustForwarded ? fieldOf(head, 'x-forwarded-for') : undefined,
+  };
+}
+
+/** The session key opens the whole sandbox, so an app does not see it in its URLs; and a resume has made the old one useless. */
+function targetForPod({ located, head, port, route, woken }: Forward): string {
+  const key = queryOf(head.query, KEY_PARAMETER);
+  const isDropped = key !== undefined && (woken === true || (!isPlatform(port) && key === route.key));
+  return isDropped ? withoutParameter(located.target, KEY_PARAMETER) : located.target;
+}
+
+export function incoming({ connection, forward, keepAlive }: Exchange): Incoming {
+  const { gateway } = connection;
+  return {
+    prefix: forward.located.prefix,
+    trustedOrigin: forward.trustedOrigin,
+    embedders: gateway.embedders,
+    guarded: forward.grant === 'cookie' || forward.grant === 'share',
+    base: `${gateway.rules.origins.protocol}://${forward.head.host}`,
+    cookie: forward.grant === 'token' && isNavigation(forward.head) ? newCookie(forward, gateway.rules) : undefined,
+    keepAlive,
+    minor: forward.head.minor,
+  };
+}
