@@ -56,7 +56,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
   const { namespace } = config;
   const [secret] = config.secrets;
   const metrics = createApiMetrics(outside.registry);
-  const box = createBox(config.secrets);
+  const box = createBox(config.dataKeys);
   const directory = startDirectory({ client, namespace, secret, clock, log });
   const templates = startTemplates({ client, namespace, clock, log });
   const control = createControl({ client, namespace, directory });

@@ -1,8 +1,19 @@
 /** The API server's one reader of the environment. */
 import { z } from 'zod';
 import type { GatewayAddress } from '../contracts/urls.js';
+import type { Keys } from './db/box.js';
 import type { Limits } from './start/admit.js';
-import { ConfigError, list, logLevel, numbersByName, port, readConfig, secret, whole } from '../process/config.js';
+import {
+  ConfigError,
+  list,
+  logLevel,
+  numbersByName,
+  port,
+  readConfig,
+  secret,
+  secrets as secretList,
+  whole,
+} from '../process/config.js';
 import { identityOf, identityShape, type IdentitySettings } from './identity/settings.js';
 import { DEFAULT_LIMITS, type QuotaLimits } from './ingest/quota.js';
 
@@ -11,8 +22,10 @@ const MIB = 1024 ** 2;
 
 const schema = z.object({
   SANDLOT_SECRET: secret(),
-  /** Earlier values of SANDLOT_SECRET: stored secrets that they sealed can still be read. */
-  SANDLOT_SECRET_OLD: secret().optional(),
+  /** Earlier values of SANDLOT_SECRET, newest first: what they sealed can still be read. */
+  SANDLOT_SECRET_OLD: secretList().default([]),
+  /** Keys that seal stored secrets instead of SANDLOT_SECRET: the first seals, the others still open. */
+  SANDLOT_DATA_KEYS: secretList().default([]),
   SANDLOT_NAMESPACE: z.string().default('default'),
   SANDLOT_HOST: z.string().default('127.0.0.1'),
   SANDLOT_PORT: port().default(3000),
@@ -55,7 +68,10 @@ const schema = z.object({
 });
 
 export interface ApiConfig {
-  secrets: readonly [string, ...string[]];
+  /** The installation's secret and those before it. */
+  secrets: Keys;
+  /** Keys of what is stored sealed: the first seals. */
+  dataKeys: Keys;
   namespace: string;
   host: string;
   port: number;
@@ -80,9 +96,10 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
   const read = readConfig(schema, env);
   const identity = identityOf(read, read.SANDLOT_HOST);
   if (Array.isArray(identity)) throw new ConfigError(identity);
-  const old = read.SANDLOT_SECRET_OLD;
+  const secrets: Keys = [read.SANDLOT_SECRET, ...read.SANDLOT_SECRET_OLD];
   return {
-    secrets: old === undefined ? [read.SANDLOT_SECRET] : [read.SANDLOT_SECRET, old],
+    secrets,
+    dataKeys: [...read.SANDLOT_DATA_KEYS, ...secrets] as unknown as Keys,
     namespace: read.SANDLOT_NAMESPACE,
     host: read.SANDLOT_HOST,
     port: read.SANDLOT_PORT,

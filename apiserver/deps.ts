@@ -22,7 +22,15 @@ import type { StartWorker } from './start/worker.js';
 export interface Deps {
   config: Pick<
     ApiConfig,
-    'secrets' | 'identity' | 'gateway' | 'template' | 'startTimeoutMs' | 'limits' | 'runtimeClasses' | 'runtimeRegistry'
+    | 'secrets'
+    | 'dataKeys'
+    | 'identity'
+    | 'gateway'
+    | 'template'
+    | 'startTimeoutMs'
+    | 'limits'
+    | 'runtimeClasses'
+    | 'runtimeRegistry'
   >;
   db: Database;
   /** Who asks, by key or by login. */

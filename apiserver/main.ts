@@ -19,7 +19,9 @@ export const usage = `sandlot apiserver: the REST API, the database and the web 
 
 Environment:
   SANDLOT_SECRET               the installation's secret, at least 32 characters (required)
-  SANDLOT_SECRET_OLD           the one before, while stored secrets are still sealed with it
+  SANDLOT_SECRET_OLD           those before, newest first, one a line, while something is still sealed with them
+  SANDLOT_DATA_KEYS            keys that seal stored secrets in place of SANDLOT_SECRET; the first seals, the others still
+                               open (one a line, each at least 32 characters): see docs/data.md
   SANDLOT_IDENTITY             single-user (no login, one local user, loopback only) or oidc (required)
   SANDLOT_PUBLIC_URL           where browsers reach this server: https://sandlot.example.com (required with oidc)
   SANDLOT_OIDC_ISSUER, SANDLOT_OIDC_CLIENT_ID, SANDLOT_OIDC_CLIENT_SECRET, SANDLOT_OIDC_SCOPES,

@@ -29,6 +29,7 @@ const PROGRAMS: Record<string, Entry> = {
   operator: { summary: 'keeps sandboxes and pools as declared', load: load('operator') },
   gateway: { summary: 'carries traffic to sandboxes', load: load('gateway') },
   apiserver: { summary: 'REST API and web UI', load: load('apiserver') },
+  data: { summary: 'looks after the database: new keys, checks', load: load('apiserver/data') },
   'agent-server': { summary: 'runs inside a sandbox pod', load: load('sandbox') },
 };
 

@@ -77,6 +77,18 @@ export const flag = () =>
 export const secret = () =>
   z.string({ error: 'a secret of at least 32 characters' }).min(32, 'must have at least 32 characters');
 
+/** Secrets of at least 32 characters each, one a line: any other separator may be part of one. */
+export const secrets = () =>
+  z
+    .string()
+    .transform((text) =>
+      text
+        .split('\n')
+        .map((line) => line.trim())
+        .filter((line) => line !== ''),
+    )
+    .refine((all) => all.every((one) => one.length >= 32), 'each must have at least 32 characters');
+
 /** An http or https URL, without a trailing slash. */
 export const url = () =>
   z

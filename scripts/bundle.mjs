@@ -4,7 +4,7 @@ import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-export const PROGRAMS = ['local/up', 'operator', 'gateway', 'apiserver', 'sandbox'];
+export const PROGRAMS = ['local/up', 'operator', 'gateway', 'apiserver', 'apiserver/data', 'sandbox'];
 
 /** Packages with files of their own beside the code (wasm, native addons), or needed rarely. */
 export const LEFT_OUT = [

@@ -7,6 +7,8 @@
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
 
 export interface Box {
+  /** The key that seals: what a sealed value begins with, before its first dot. */
+  readonly keyId: string;
   seal(text: string, place: string): string;
   /** Throws SealedError when the key is unknown, or the value was changed or moved. */
   open(sealed: string, place: string): string;
@@ -16,12 +18,16 @@ export class SealedError extends Error {
   override readonly name = 'SealedError';
 }
 
+/** Never empty: the first is used for what is new. */
+export type Keys = readonly [string, ...string[]];
+
 /** `secrets[0]` seals; the others open what earlier installations' secrets sealed. */
-export function createBox(secrets: readonly [string, ...string[]]): Box {
+export function createBox(secrets: Keys): Box {
   const keys = secrets.map(keyOf);
   const byId = new Map(keys.map((key) => [key.id, key.bytes]));
   const current = keys[0]!;
   return {
+    keyId: current.id,
     seal(text, place) {
       const nonce = randomBytes(12);
       const cipher = createCipheriv('aes-256-gcm', current.bytes, nonce).setAAD(Buffer.from(place));
@@ -31,7 +37,10 @@ export function createBox(secrets: readonly [string, ...string[]]): Box {
     open(sealed, place) {
       const [id = '', nonce = '', tag = '', body = ''] = sealed.split('.');
       const key = byId.get(id);
-      if (key === undefined) throw new SealedError(`sealed with an unknown key (${id}): was SANDLOT_SECRET changed?`);
+      if (key === undefined)
+        throw new SealedError(
+          `sealed with an unknown key (${id}): was it taken from SANDLOT_DATA_KEYS or SANDLOT_SECRET_OLD too early?`,
+        );
       try {
         const decipher = createDecipheriv('aes-256-gcm', key, Buffer.from(nonce, 'base64url'), { authTagLength: 16 })
           .setAAD(Buffer.from(place))

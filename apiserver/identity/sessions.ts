@@ -48,15 +48,16 @@ const REFRESH_DEFAULT_S = 300;
 const tokensSchema = z.object({ idToken: z.string().optional(), refreshToken: z.string().optional() });
 type Tokens = z.infer<typeof tokensSchema>;
 
+export const sessionPlace = (id: string): string => `sessions/${id}`;
+
 export function createSessions(options: SessionsOptions): Sessions {
   const { prisma, box, clock, oidc, times } = options;
-  const place = (id: string) => `sessions/${id}`;
   const now = () => new Date(clock.now());
   const later = (ms: number) => new Date(clock.now() + ms);
-  const seal = (id: string, tokens: Tokens) => box.seal(JSON.stringify(tokens), place(id));
+  const seal = (id: string, tokens: Tokens) => box.seal(JSON.stringify(tokens), sessionPlace(id));
   const tokensOf = (session: Session): Tokens => {
     try {
-      return tokensSchema.parse(JSON.parse(box.open(session.tokens, place(session.id))));
+      return tokensSchema.parse(JSON.parse(box.open(session.tokens, sessionPlace(session.id))));
     } catch (error) {
       if (error instanceof SealedError) return {};
       throw error;

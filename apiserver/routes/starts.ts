@@ -13,6 +13,7 @@ import { batchIds, limit, moment, pageId, repeated, uuid } from '../http/validat
 import { withSuggestedTask } from '../start/first-message.js';
 import { admit } from '../start/admit.js';
 import { echoOf, startRequest, type StartRequest } from '../start/request.js';
+import { startPlace } from '../start/secrets.js';
 import { shownTask } from '../start/tasks.js';
 
 const filters = { conversation_id__eq: uuid.optional(), created_at__gte: moment.optional() };
@@ -103,7 +104,7 @@ async function createTask(deps: Deps, request: Asking): Promise<{ task: StartTas
       conversationId,
       idempotencyKey,
       request: echoOf(wanted) as unknown as Prisma.InputJsonValue,
-      secrets: wanted.secrets === null ? null : deps.box.seal(JSON.stringify(wanted.secrets), `start/${id}`),
+      secrets: wanted.secrets === null ? null : deps.box.seal(JSON.stringify(wanted.secrets), startPlace(id)),
       ...deps.starts.lease(),
     },
     chosenId: wanted.conversation_id !== null,

@@ -11,10 +11,12 @@ export interface SettingsStore {
   change(apply: (stored: StoredSettings) => StoredSettings): Promise<StoredSettings>;
 }
 
+export const settingsPlace = (ownerId: string): string => `settings/${ownerId}`;
+
 const ATTEMPTS = 10;
 
 export function settingsStore(db: OwnedDb, box: Box, ownerId: string): SettingsStore {
-  const place = `settings/${ownerId}`;
+  const place = settingsPlace(ownerId);
   const readRow = async () => {
     const row = await db.settings.findUnique({ where: { ownerId } });
     if (row === null) return undefined;

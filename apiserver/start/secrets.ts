@@ -6,10 +6,12 @@ import { readProviderTokens, readSecrets } from '../settings/secrets.js';
 
 export type Secrets = Record<string, { value: string; description?: string | null }>;
 
+export const startPlace = (taskId: string): string => `start/${taskId}`;
+
 export async function secretsOf(db: OwnedDb, box: Box, task: StartTask): Promise<Secrets> {
   const { ownerId } = task;
   const own =
-    task.secrets === null ? {} : (JSON.parse(box.open(task.secrets, `start/${task.id}`)) as Record<string, string>);
+    task.secrets === null ? {} : (JSON.parse(box.open(task.secrets, startPlace(task.id))) as Record<string, string>);
   return {
     ...tokensAsSecrets(await readProviderTokens(db, box, ownerId)),
     ...(await readSecrets(db, box, ownerId)),

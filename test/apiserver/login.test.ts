@@ -45,6 +45,7 @@ const identity: IdentitySettings = {
 async function startServer(at: number, secrets: [string, ...string[]] = [SECRET]): Promise<Rig> {
   const config: Outside['config'] = {
     secrets,
+    dataKeys: secrets,
     identity,
     gateway: { form: 'host', protocol: 'http', domain: 'sandbox.localhost:3001' },
     template: undefined,

@@ -21,6 +21,7 @@ const base = 'http://localhost:3000';
 const rig = await startRig(cluster, db, {
   config: {
     secrets: [SECRET],
+    dataKeys: [SECRET],
     // Nobody logs in here, so the provider is never asked.
     identity: {
       mode: 'oidc',

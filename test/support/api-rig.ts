@@ -55,6 +55,7 @@ export async function startRig(cluster: Cluster, db: Database, change: Partial<O
   const server = await buildApiServer({
     config: {
       secrets: [SECRET],
+      dataKeys: [SECRET],
       identity: { mode: 'single-user', publicUrl: undefined },
       gateway: { form: 'host', protocol: 'http', domain: 'sandbox.localhost:3001' },
       template: undefined,
