@@ -124,7 +124,9 @@ function unavailable(route: Route, port: Port): Answer | undefined {
     return {
       status: 503,
       reason: 'SandboxPaused',
-      message: 'It is paused. Resume its conversation to go on.',
+      message: route.isDisplaced
+        ? 'It was paused to make room for another one of its owner. Resume its conversation to go on.'
+        : 'It is paused. Resume its conversation to go on.',
       retryAfter: 5,
     };
   if (route.state === 'failed')

@@ -36,6 +36,8 @@ export interface Route {
   state: 'running' | 'starting' | 'paused' | 'failed';
   /** Version of the Sandbox that this was read from. */
   version: string;
+  /** Paused to make room for another sandbox of its owner. */
+  isDisplaced: boolean;
   /** It shall run again, but the operator has not taken that up. */
   isResuming: boolean;
   /** Of spec.lifecycle; undefined to follow the template. */
@@ -239,6 +241,7 @@ function routeOf(sandbox: Sandbox, slot: string, secret: string, load: Load): Om
     epoch,
     state: stateOf(sandbox),
     version: sandbox.metadata.resourceVersion ?? '',
+    isDisplaced: isDisplaced(sandbox),
     isResuming: sandbox.spec.runState !== 'Paused',
     wakeOnRequest: sandbox.spec.lifecycle?.wakeOnRequest,
     template: undefined,
@@ -279,6 +282,10 @@ function stateOf(sandbox: Sandbox): Route['state'] {
     case undefined:
       return 'starting';
   }
+}
+
+function isDisplaced({ status }: Sandbox): boolean {
+  return status?.conditions?.some(({ type, reason }) => type === 'Paused' && reason === 'TooManySandboxes') ?? false;
 }
 
 function refusalOf({ status }: Sandbox): Refusal | undefined {

@@ -90,7 +90,20 @@ t.test('why it does not come is told: failed, or a limit', async (t) => {
   for (const reason of ['OwnerLimitReached', 'NamespaceLimitReached', 'QuotaExceeded'])
     t.equal(decided(paused(wanted, because(reason)), '', '/api/x', KEY), '503 LimitReached', reason);
   t.equal(decided(paused(wanted, because('Resuming')), '', '/api/x', KEY), 'wake', 'it waits');
-  t.equal(decided(paused(WAKES, because('TooManySandboxes')), '', '/api/x', KEY), 'wake');
+  const displaced = {
+    conditions: [
+      {
+        type: 'Paused',
+        status: 'True',
+        reason: 'TooManySandboxes',
+        message: '',
+        lastTransitionTime: '2026-11-25T12:00:00Z',
+      } as const,
+    ],
+  };
+  t.equal(decided(paused(WAKES, displaced), '', '/api/x', KEY), '503 SandboxPaused', 'it would push another one out');
+  t.equal(decided(paused(WAKES, displaced), 'work-1', '/', { ...cookieOf(), ...PAGE }), '503 SandboxPaused');
+  t.equal(decided(paused(wanted, displaced), '', '/api/x', KEY), 'wake', "its owner resumed it: it's waited for");
   t.equal(decided(paused({ ...wanted }, { phase: 'Failed' }), '', '/api/x', KEY), '503 SandboxFailed');
 });
 

@@ -12,9 +12,11 @@ import { wakesOnRequest, type Route } from './table.js';
 /**
  * Whether a request resumes the sandbox that it found paused. Browsers do by opening a page: what open pages send by themselves
  * (polls, reconnecting sockets) would undo every pause. Programs with the key do, but not by probes. The open world never does.
+ * One that was paused to make room is resumed by its owner's own wish only: else two open tabs would push each other out for ever.
  */
 export function mayWake({ head, route, port, located, grant }: Forward): boolean {
   if (route.state !== 'paused' || !wakesOnRequest(route) || head.websocket) return false;
+  if (route.isDisplaced && !route.isResuming) return false;
   if (route.isResuming && route.refusal !== undefined) return false;
   if (port.name === 'agent' && (PROBES.has(head.path) || PROBES.has(located.target.split('?', 1)[0] ?? '')))
     return false;

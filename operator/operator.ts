@@ -22,6 +22,7 @@ import { createPoolReconciler } from './pool/reconcile.js';
 import { poolViewOf } from './pool/view.js';
 import { templateHashOf, type TemplateHash } from './pool/warm.js';
 import { createAct } from './sandbox/act.js';
+import { createPodEvents } from './sandbox/podevents.js';
 import { createMemory } from './sandbox/memory.js';
 import { observe, type ObserveOptions } from './sandbox/observe.js';
 import { createSandboxReconciler } from './sandbox/reconcile.js';
@@ -200,7 +201,13 @@ function createReconcilers(options: OperatorOptions, parts: Parts) {
     ...common,
     memory,
     places,
-    act: createAct({ ...common, memory, wake: parts.wake, ending: parts.ending }),
+    act: createAct({
+      ...common,
+      memory,
+      podEvents: createPodEvents(client, clock),
+      wake: parts.wake,
+      ending: parts.ending,
+    }),
     observe: (object: Sandbox, now: number) =>
       observe({ world, memory, installation, limits, places, poolFor }, object, now),
     started: (object) => options.metrics?.started(...startOf(object, clock.now())),

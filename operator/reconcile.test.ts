@@ -15,6 +15,7 @@ import {
 import type { Kind } from '../kube/types.js';
 import { EVENT, POD, PVC, SECRET, SERVICE, RESOURCE_QUOTA, type Pod } from '../kube/kinds.js';
 import { startCluster } from '../test/support/cluster.js';
+import { running } from './testing/kubelet.js';
 import { secret, startScene, type Scene } from './testing/scene.js';
 import { until } from './testing/until.js';
 
@@ -120,6 +121,48 @@ await t.test('the operator on a Kubernetes API', { timeout: 280_000 }, async (t)
       t.match((await s.ready('one')).status, { slot: name, keyEpoch: 2, consecutiveFailures: undefined });
     },
   );
+
+  await t.test('a volume that does not mount: the Events of the pod tell, then the condition does', async (t) => {
+    const s = await staged(t);
+    s.kubelet.hold(true);
+    await s.sandbox('one');
+    const pod = await until('a pod', async () => (await s.pods())[0]);
+    const { name, uid = '' } = pod.metadata;
+    await s.kubelet.patch(name, {
+      phase: 'Pending',
+      conditions: [{ type: 'PodScheduled', status: 'True' }],
+      containerStatuses: [
+        {
+          name: 'agent',
+          ready: false,
+          restartCount: 0,
+          image: '',
+          imageID: '',
+          state: { waiting: { reason: 'ContainerCreating' } },
+        },
+      ],
+    });
+    const message = 'MountVolume.SetUp failed for volume "x": configmap "gone" not found';
+    await client.create(EVENT, {
+      metadata: { name: `${name}.1`, namespace: s.namespace },
+      involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace: s.namespace, name, uid },
+      type: 'Warning',
+      reason: 'FailedMount',
+      message,
+      lastTimestamp: new Date().toISOString().replace(/\.\d+/, ''),
+    });
+    const told = await s.when('FailedMount', 'one', (one) => reasonOf(one, 'Ready') === 'FailedMount');
+    t.match(conditionOf(told, 'PodReady')?.message, message);
+    t.match(conditionOf(told, 'Ready')?.message, /configmap "gone" not found; check that/);
+    const events = await until('an Event of the sandbox', async () => {
+      const { items } = await client.list(EVENT, { namespace: s.namespace });
+      return items.find((one) => one.involvedObject.kind === 'Sandbox' && one.reason === 'FailedMount');
+    });
+    t.match(events.message, /configmap "gone" not found; check that/);
+    s.kubelet.hold(false);
+    await s.kubelet.patch(name, running(pod));
+    t.match((await s.ready('one')).status, { phase: 'Running' });
+  });
 
   await t.test('what the API server refuses is told, and tried again', async (t) => {
     const s = await staged(t);

@@ -3,6 +3,7 @@ import { conditionOf } from '../../contracts/resources.js';
 import { crashDelayMs } from '../backoff.js';
 import { describeMs, timeMs, timestamp } from '../durations.js';
 import type { Shape } from '../shape.js';
+import { advised } from './advice.js';
 import { NOT_PAUSED, podless, workspaceFact, type Facts } from './conditions.js';
 import { decision, deletion, fail, GOING_MS, wait } from './parts.js';
 import { LOSS_CAUSES } from './podstate.js';
@@ -84,7 +85,9 @@ function refused(s: Situation, shape: Shape, refusal: NonNullable<Situation['ref
   const known = conditionOf(s.sandbox, 'Ready')?.reason === refusal.reason;
   return decision({
     status: statusOf({ ...s, facts }),
-    reports: known ? [] : [{ type: 'Warning', reason: refusal.reason, message: refusal.message }],
+    reports: known
+      ? []
+      : [{ type: 'Warning', reason: refusal.reason, message: advised(refusal.reason, refusal.message) }],
     ending: wait(refusal.retryAt - s.now, refusal.reason),
   });
 }

@@ -19,6 +19,7 @@ import { shapeOf } from '../shape.js';
 import type { World } from '../world.js';
 import type { Memory } from './memory.js';
 import { refusalOf } from './refusal.js';
+import type { PodEvents } from './podevents.js';
 import type { Action, Refusal, Situation } from './situation.js';
 import { placedTemplate } from '../pool/placed.js';
 import type { TemplateHash } from '../pool/warm.js';
@@ -30,6 +31,7 @@ export interface ActOptions {
   children: Children;
   claimer: Claimer;
   agents: AgentClient;
+  podEvents: PodEvents;
   installation: Installation;
   clock: Clock;
   /** Looks at a sandbox again. */
@@ -109,6 +111,12 @@ export function createAct(options: ActOptions): Act {
         ? { ...before, polledAt: clock.now(), failures: (before?.failures ?? 0) + 1 }
         : { polledAt: clock.now(), activeAt, failures: 0 };
     memory.noteAgent(keyOf(s.sandbox), action.pod, { idle });
+    return 'changed';
+  };
+
+  const readPodEvents = async ({ pod }: Of<'readPodEvents'>, s: Situation, signal: AbortSignal): Promise<Progress> => {
+    const trouble = await options.podEvents.trouble(pod, signal);
+    memory.notePodEvents(keyOf(s.sandbox), pod, { readAt: clock.now(), trouble });
     return 'changed';
   };
 
@@ -198,6 +206,8 @@ export function createAct(options: ActOptions): Act {
       }
       case 'askIdle':
         return askIdle(action, s, signal);
+      case 'readPodEvents':
+        return readPodEvents(action, s, signal);
       case 'pause':
         return pause(s, signal);
       case 'deleteSandbox':

@@ -4,6 +4,7 @@ import type { PersistentVolumeClaim } from '../../kube/kinds.js';
 import { timestamp } from '../durations.js';
 import { isRefused } from '../limits/place.js';
 import type { Workspace } from '../shape.js';
+import { advised } from './advice.js';
 import type { Fact } from './podstate.js';
 
 export interface Facts {
@@ -33,7 +34,9 @@ export const podless = (reason: string, message: string): Pick<Facts, 'scheduled
 export function readyFact(facts: Facts): Fact {
   if (facts.ready !== undefined) return facts.ready;
   const blocking = [facts.scheduled, facts.podReady, facts.agentReady].find(({ status }) => status !== 'True');
-  return blocking === undefined ? yes('AgentReady', 'the agent server answers') : no(blocking.reason, blocking.message);
+  return blocking === undefined
+    ? yes('AgentReady', 'the agent server answers')
+    : no(blocking.reason, advised(blocking.reason, blocking.message));
 }
 
 export function workspaceFact(workspace: Workspace | undefined, claim: PersistentVolumeClaim | undefined): Fact {

@@ -1,6 +1,6 @@
 /** What the operator remembers of a sandbox and can lose without harm: it is asked or tried again after a restart. */
 import type { Pod } from '../../kube/kinds.js';
-import type { AgentFacts, Refusal } from './situation.js';
+import type { AgentFacts, PodEventFacts, Refusal } from './situation.js';
 import { podState } from './podstate.js';
 
 export interface Memory {
@@ -10,6 +10,9 @@ export interface Memory {
   /** Of this pod: its agent server is being told that it ends, or was. By pod, or a container that restarts could stay for ever. */
   farewell(key: string, pod: Pod | undefined): 'asked' | 'over' | undefined;
   noteFarewell(key: string, pod: Pod, state: 'asked' | 'over'): void;
+  /** What the Events of this pod told. */
+  podEvents(key: string, pod: Pod | undefined): PodEventFacts | undefined;
+  notePodEvents(key: string, pod: Pod, facts: PodEventFacts): void;
   refusal(key: string): Refusal | undefined;
   /** `retryAt` of the refusal grows with each one in a row. */
   noteRefusal(key: string, refusal: Omit<Refusal, 'retryAt'>, now: number): void;
@@ -25,6 +28,7 @@ interface Entry {
   container?: string;
   agent?: AgentFacts;
   farewell?: { pod: string | undefined; state: 'asked' | 'over' };
+  podEvents?: { pod: string | undefined; facts: PodEventFacts };
   refusal?: Refusal;
   refusals: number;
 }
@@ -56,6 +60,11 @@ export function createMemory(): Memory {
       return pod !== undefined && known?.pod === pod.metadata.uid ? known?.state : undefined;
     },
     noteFarewell: (key, pod, state) => void (entry(key).farewell = { pod: pod.metadata.uid, state }),
+    podEvents(key, pod) {
+      const known = entries.get(key)?.podEvents;
+      return pod !== undefined && known?.pod === pod.metadata.uid ? known?.facts : undefined;
+    },
+    notePodEvents: (key, pod, facts) => void (entry(key).podEvents = { pod: pod.metadata.uid, facts }),
     refusal: (key) => entries.get(key)?.refusal,
     noteRefusal(key, refusal, now) {
       const own = entry(key);

@@ -48,6 +48,7 @@ export function observe(options: ObserveOptions, sandbox: Sandbox, now: number):
         ? { kind: 'none' }
         : options.poolFor({ namespace, name: template, runtimeClassName, shard: shardKey(sandbox) }),
     agent: memory.agent(key, pod),
+    podEvents: memory.podEvents(key, pod),
     farewell: memory.farewell(key, pod),
     refusal: memory.refusal(key),
     place: known === undefined ? { kind: 'free' } : places.ask(sandbox, now),

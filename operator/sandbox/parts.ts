@@ -4,6 +4,7 @@ import { conditionOf } from '../../contracts/resources.js';
 import { done, stalled, wait as waitMs, type Outcome } from '../../kube/outcome.js';
 import { timeMs } from '../durations.js';
 import type { Shape } from '../shape.js';
+import { advised } from './advice.js';
 import { NOT_PAUSED, no, podless, workspaceFact, type Facts } from './conditions.js';
 import { podState } from './podstate.js';
 import type { Action, Decision, Situation } from './situation.js';
@@ -19,14 +20,14 @@ export function fail(s: Situation, shape: Shape | undefined, reason: string, mes
     ...podless(reason, message),
     workspace: workspaceFact(shape?.workspace, s.workspace),
     paused: NOT_PAUSED,
-    ready: no(reason, `${message}. ${way}`),
+    ready: no(reason, `${advised(reason, message)}. ${way}`),
   };
   const changes = { ...WITHOUT_POD, nextRestartTime: undefined };
   // On record first: the pod's end alone would look like a loss.
   return decision({
     first: 'status',
     status: statusOf({ ...s, facts, changes, terminal: true }),
-    reports: [{ type: 'Warning', reason, message }],
+    reports: [{ type: 'Warning', reason, message: advised(reason, message) }],
     ending: stalled(reason),
   });
 }

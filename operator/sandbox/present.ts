@@ -5,6 +5,7 @@ import type { Pod } from '../../kube/kinds.js';
 import { done, type Outcome } from '../../kube/outcome.js';
 import { describeMs, timeMs, timestamp } from '../durations.js';
 import type { Shape } from '../shape.js';
+import { advised } from './advice.js';
 import { NOT_PAUSED, no, workspaceFact, yes, type Facts } from './conditions.js';
 import { adoptions, decision, deletion, fail, going, pauseItself, sooner, wait } from './parts.js';
 import { idleVerdict, lastActivity } from './lifecycle.js';
@@ -16,6 +17,10 @@ import { statusOf, WITHOUT_POD } from './status.js';
 const ACTIVITY_STEP_MS = 300_000;
 /** A claim's Secret and workspace change hands this much later, ms: in a burst, other claims come first. */
 const ADOPT_AFTER_MS = 1_000;
+/** A container that is not created for this long after its pod, ms, has a reason that only the pod's Events tell. */
+const QUIET_MS = 10_000;
+/** They are read again this often, ms, while that lasts. */
+const EVENTS_EVERY_MS = 30_000;
 /** Reasons worth an Event when they come up. */
 const NOTABLE = new Set([
   'ImagePullFailed',
@@ -24,12 +29,16 @@ const NOTABLE = new Set([
   'OOMKilled',
   'Unschedulable',
   'VolumePending',
+  'FailedMount',
+  'FailedAttachVolume',
+  'FailedMapVolume',
+  'FailedCreatePodSandBox',
   'NodeLost',
   'InitFailed',
 ]);
 
 export function decidePresent(s: Situation, shape: Shape, pod: Pod): Decision {
-  const state = keepCause(s, podState(pod));
+  const state = withTrouble(s, keepCause(s, podState(pod)));
   const epoch = s.sandbox.status?.keyEpoch ?? 1;
   const facts = factsOf(s, shape, pod, state);
   const status = statusOf({ ...s, facts, changes: changesOf(s, pod, state, facts) });
@@ -41,8 +50,7 @@ export function decidePresent(s: Situation, shape: Shape, pod: Pod): Decision {
   if (hopeless !== undefined) return fail(s, shape, hopeless.reason, hopeless.message);
   if (s.agent.init === 'failed' && bornWarm(pod)) return replace();
   const strays = [...deletion({ ...s, pod: undefined, workspace: undefined }), ...restoration(s)];
-  if (state.kind !== 'ready')
-    return decision({ status, reports, actions: [...strays, ...adoptions(s)], ending: untilDeadline(s, pod) });
+  if (state.kind !== 'ready') return unready(s, pod, { status, reports, actions: [...strays, ...adoptions(s)] });
   if (s.agent.init === 'unknown' && bornWarm(pod))
     return decision({ status, reports, actions: [...strays, { do: 'initialise', pod, epoch }] });
   return serving(s, pod, { status, reports, strays });
@@ -64,6 +72,23 @@ function keepCause(s: Situation, state: PodState): PodState {
   const before = conditionOf(s.sandbox, 'PodReady');
   if (state.kind !== 'terminating' || before === undefined || !LOSS_CAUSES.has(before.reason)) return state;
   return { ...state, ready: no(before.reason, before.message) };
+}
+
+/** What the pod's status does not tell, from its Events. */
+function withTrouble(s: Situation, state: PodState): PodState {
+  const trouble = s.podEvents?.trouble;
+  return trouble === undefined || !isQuiet(state) ? state : { ...state, ready: no(trouble.reason, trouble.message) };
+}
+const isQuiet = ({ kind, ready }: PodState): boolean => kind === 'starting' && ready.reason === 'ContainerCreating';
+
+/** Not ready yet, or not any more. Where its status is silent, its Events are read now and then. */
+function unready(s: Situation, pod: Pod, parts: Pick<Decision, 'status' | 'reports' | 'actions'>): Decision {
+  const ending = untilDeadline(s, pod);
+  if (!isQuiet(podState(pod))) return decision({ ...parts, ending });
+  const born = timeMs(pod.metadata.creationTimestamp) ?? s.now;
+  const readAt = s.podEvents === undefined ? born + QUIET_MS : s.podEvents.readAt + EVENTS_EVERY_MS;
+  if (readAt > s.now) return decision({ ...parts, ending: sooner(ending, readAt - s.now, 'events of the pod') });
+  return decision({ ...parts, actions: [...parts.actions, { do: 'readPodEvents', pod }] });
 }
 
 /** Ready: what a claim left to do, once nobody waits any more, and the clocks. */
@@ -171,5 +196,6 @@ function untilDeadline(s: Situation, pod: Pod): Outcome {
 function reportsOf(s: Situation, facts: Facts): Report[] {
   const { status, reason, message } = facts.podReady.status === 'True' ? facts.agentReady : facts.podReady;
   const before = conditionOf(s.sandbox, 'Ready')?.reason;
-  return status !== 'True' && NOTABLE.has(reason) && before !== reason ? [{ type: 'Warning', reason, message }] : [];
+  if (status === 'True' || !NOTABLE.has(reason) || before === reason) return [];
+  return [{ type: 'Warning', reason, message: advised(reason, message) }];
 }

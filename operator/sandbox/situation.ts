@@ -4,6 +4,7 @@ import type { PersistentVolumeClaim, Pod } from '../../kube/kinds.js';
 import type { Outcome } from '../../kube/outcome.js';
 import type { CrashPolicy } from '../backoff.js';
 import type { Place } from '../limits/places.js';
+import type { Trouble } from './podevents.js';
 
 /** Whether a warm pod can serve a sandbox that has no pod yet. */
 export type PoolView =
@@ -18,6 +19,13 @@ export interface AgentFacts {
   init: 'unknown' | 'ready' | 'failed';
   /** Answer to the last question for its idle time. `activeAt`: last sign of use, ms since 1970, if it answered. */
   idle?: { polledAt: number; activeAt?: number; failures: number };
+}
+
+/** What the Events of a pod whose container is not created told when they were read last. */
+export interface PodEventFacts {
+  /** Ms since 1970. */
+  readAt: number;
+  trouble?: Trouble | undefined;
 }
 
 /** Why the API server would not take a child. */
@@ -56,6 +64,7 @@ export interface Situation {
   agent: AgentFacts;
   /** Whether the agent server of this pod was told that it ends. */
   farewell?: 'asked' | 'over' | undefined;
+  podEvents?: PodEventFacts | undefined;
   refusal?: Refusal | undefined;
   /** Whether the limits per owner and namespace let it have a pod. */
   place: Place;
@@ -77,6 +86,8 @@ export type Action =
   | { do: 'adopt'; slot: string }
   | { do: 'restoreInitKeys'; name: string; slot: string }
   | { do: 'askIdle'; pod: Pod; epoch: number }
+  /** Find out why its container is not created. */
+  | { do: 'readPodEvents'; pod: Pod }
   /** Have the agent server stop what it does, in the background; the sandbox is looked at again when that is over. */
   | { do: 'farewell'; pod: Pod; epoch: number }
   /** Set spec.runState to Paused. */
