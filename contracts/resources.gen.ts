@@ -75,7 +75,7 @@ export interface SandboxSpec {
    */
   imagePullPolicy?: 'Always' | 'IfNotPresent' | 'Never';
   /**
-   * RuntimeClass of the pod, for example gvisor or kata. It must exist in the cluster.
+   * RuntimeClass of the pod, for example gvisor or kata. It must exist in the cluster. Warm pods come from pools that have it.
    */
   runtimeClassName?: string;
   /**

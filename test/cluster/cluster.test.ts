@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Pod } from '../../kube/kinds.js';
+import { newShard } from '../../operator/shard.js';
 import { packageRoot } from '../../process/root.js';
 import { browse, converse, finished, follow, history } from '../support/client.js';
 import { until, type Stack } from '../support/stack.js';
@@ -45,6 +46,14 @@ t.test('the chart installs, and its own test passes', parts, async (t) => {
     const said = await kubectl('auth', 'can-i', verb, ...what.split(' '), as).catch((error: unknown) => String(error));
     t.match(said, /\bno\b/, `the ${program} may not ${verb} ${what}`);
   }
+  const wide = await kubectl(
+    'get',
+    'clusterroles,clusterrolebindings',
+    '-l',
+    `app.kubernetes.io/instance=${c.RELEASE}`,
+  );
+  t.equal(wide, '', 'it needs Roles of its namespace only');
+  await kubectl('wait', '--for=condition=Ready', 'sandboxtemplate/default', '--timeout=30s');
 });
 
 t.test('a Sandbox of kubectl takes a warm pod and answers', parts, async (t) => {
@@ -194,6 +203,30 @@ t.test('the operator is killed, restarted and upgraded under a live sandbox', pa
   await kubectl('delete', 'sandbox', 'after-kill', 'after-upgrade');
 });
 
+t.test('two operators share the sandboxes, then one has them all again', parts, async (t) => {
+  const pod = uidOf(await c.podOf('mine'));
+  const upgrade = (...more: string[]) =>
+    helm('upgrade', c.RELEASE, chart, '-f', values, ...more, '--wait', '--timeout', '4m');
+  await upgrade('--set', 'operator.shards=2,prePull.enabled=true,defaultTemplate.warmMaximum=4');
+  const owner = ['alice', 'bob', 'carol', 'dave', 'erin'].find(
+    (one) => newShard({ metadata: { name: 'x' }, spec: { owner: one } }, { index: 0, count: 2 }) === '1',
+  );
+  const second = await c.newSandbox('second', { owner: owner ?? '' });
+  t.equal(second.metadata.labels?.['sandlot.dev/shard'], '1', 'its owner is with the second operator');
+  await c.newSandbox('first');
+  t.match(
+    await kubectl('get', 'sandboxpool', 'default-1', '-o', 'jsonpath={.metadata.labels}'),
+    /"sandlot.dev\/shard":"1"/,
+  );
+  await upgrade();
+  await kubectl('patch', 'sandbox', 'second', '--type=merge', '-p', '{"spec":{"runState":"Paused"}}');
+  await kubectl('wait', '--for=condition=Paused', 'sandbox/second', '--timeout=90s');
+  await kubectl('patch', 'sandbox', 'second', '--type=merge', '-p', '{"spec":{"runState":"Running"}}');
+  t.equal((await c.ready('second')).status?.slot, second.status?.slot, 'the one operator looks after it');
+  t.equal(uidOf(await c.podOf('mine')), pod, 'and no pod was touched');
+  await kubectl('delete', 'sandbox', 'first', 'second');
+});
+
 /** A sandbox on the second node that may live on either: its files are the pod's own. */
 async function movable(name: string): Promise<string> {
   await kubectl('cordon', 'node1');
@@ -252,6 +285,7 @@ t.test('uninstalled', parts, async (t) => {
   };
   const kept = [
     'lease.coordination.k8s.io/sandlot-operator',
+    'lease.coordination.k8s.io/sandlot-operator-1',
     `persistentvolumeclaim/data-${c.RELEASE}-apiserver-0`,
     `secret/${c.RELEASE}-secret`,
     'service/sandlot-sandboxes',

@@ -25,15 +25,21 @@ async function command(file: string, args: string[], input?: string): Promise<st
   }
 }
 
-export const kubectl = (...args: string[]): Promise<string> => command('kubectl', ['-n', NAMESPACE, ...args]);
+/** Real kubectl and helm in one namespace. */
+export function clusterIn(namespace: string) {
+  const kubectl = (...args: string[]): Promise<string> => command('kubectl', ['-n', namespace, ...args]);
+  return {
+    kubectl,
+    helm: (...args: string[]): Promise<string> => command(process.env.HELM ?? 'helm', ['-n', namespace, ...args]),
+    get: async <T>(...args: string[]): Promise<T> => JSON.parse(await kubectl('get', '-o', 'json', ...args)) as T,
+  };
+}
+
+export const { kubectl, helm, get } = clusterIn(NAMESPACE);
 export const apply = (yaml: string): Promise<string> => command('kubectl', ['-n', NAMESPACE, 'apply', '-f', '-'], yaml);
-export const helm = (...args: string[]): Promise<string> =>
-  command(process.env.HELM ?? 'helm', ['-n', NAMESPACE, ...args]);
 export const node = (verb: 'stop-node' | 'start-node', name: string): Promise<string> =>
   command(join(packageRoot(), 'test/kube/cluster'), [verb, name]);
 
-export const get = async <T>(...args: string[]): Promise<T> =>
-  JSON.parse(await kubectl('get', '-o', 'json', ...args)) as T;
 export const sandbox = (name: string): Promise<Sandbox> => get<Sandbox>('sandbox', name);
 export const podOf = async (name: string): Promise<Pod> => get<Pod>('pod', (await sandbox(name)).status?.slot ?? '');
 

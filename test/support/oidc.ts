@@ -1,5 +1,6 @@
 /** A real OIDC provider (oidc-provider) with the paths of a Keycloak realm. Any password will do; people are set here. */
 import { createServer, type IncomingMessage } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { Provider, type Configuration } from 'oidc-provider';
 
@@ -23,14 +24,23 @@ export interface TestProvider {
 const REALM = '/realms/test';
 const AT = '/protocol/openid-connect';
 
+export interface ProviderOptions {
+  accessSeconds?: number;
+  /** Where others reach it, by TLS; default: plain HTTP on loopback. */
+  at?: { address: string; key: string; cert: string };
+}
+
 /** For one client, whose server is at `publicUrl`. */
-export async function startOidc(publicUrl: string, options: { accessSeconds?: number } = {}): Promise<TestProvider> {
+export async function startOidc(publicUrl: string, options: ProviderOptions = {}): Promise<TestProvider> {
   const people = new Map<string, PersonAtProvider>();
   const clientId = 'sandlot';
   const clientSecret = 'a client secret for tests only, long enough';
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}${REALM}`;
+  const { at } = options;
+  const server = at === undefined ? createServer() : createTlsServer({ key: at.key, cert: at.cert });
+  const address = at?.address ?? '127.0.0.1';
+  await new Promise<void>((resolve) => server.listen(0, address, resolve));
+  const origin = `${at === undefined ? 'http' : 'https'}://${address}:${(server.address() as AddressInfo).port}`;
+  const issuer = `${origin}${REALM}`;
   const configuration: Configuration = {
     clients: [
       {
