@@ -152,7 +152,7 @@ t.test('a conversation through the API server', parts, async (t) => {
   const stack = { api: 'http://localhost:3000' } as Stack;
   const conversation = await converse(
     stack,
-    'echo made by the agent > index.html\nhostname; (python3 -m http.server $WORKER_1 &) >/dev/null 2>&1; sleep 1',
+    'echo made by the agent > index.html\nhostname; (python3 -m http.server $WORKER_1 &) >/dev/null 2>&1',
   );
   const following = await follow(conversation);
   const slot = (await c.sandbox(conversation.sandbox_id)).status?.slot ?? '';
@@ -161,8 +161,12 @@ t.test('a conversation through the API server', parts, async (t) => {
   );
   t.equal(output.observation?.exit_code, 0, 'the agent ran in its pod');
   await finished(stack, conversation.id);
-  const page = await browse(stack, conversation.sandbox_id, 'worker-1', '/index.html');
-  t.match(page, { status: 200, text: 'made by the agent\n' }, 'its app in a browser');
+  // The gateway shows a waiting page until the app listens.
+  const page = await until('its app in a browser', async () => {
+    const seen = await browse(stack, conversation.sandbox_id, 'worker-1', '/index.html');
+    return seen.status === 200 ? seen : undefined;
+  });
+  t.equal(page.text, 'made by the agent\n');
   await until('the history', async () =>
     (await history(stack, conversation.id)).some((event) => JSON.stringify(event).includes(slot)),
   );
