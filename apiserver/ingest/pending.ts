@@ -70,7 +70,9 @@ export function createPendingDelivery(options: PendingOptions): PendingDelivery 
     }
   };
   const send = async (agent: AgentEndpoint, message: PendingMessage): Promise<void> => {
-    const [last] = await userMessages(agents, agent, { conversationId: message.target });
+    const {
+      items: [last],
+    } = await userMessages(agents, agent, { conversationId: message.target, limit: 1 });
     await prisma.pendingMessage.updateMany({
       where: { id: message.id },
       data: { attemptedAt: new Date(clock.now()), sentAfter: last?.id ?? '' },
@@ -160,30 +162,46 @@ const logSchema = z.object({
   items: z.array(
     z.looseObject({ id: z.string(), llm_message: z.looseObject({ content: contentSchema }).nullish().catch(null) }),
   ),
+  next_page_id: z.string().max(500).nullish(),
 });
 type UserMessage = z.infer<typeof logSchema>['items'][number];
 
-/** More messages than a user can send while one is under way. */
-const LOOKED_AT = 50;
+const PAGE = 100;
+/** While a lease of a dead process runs out, its user may go on with the agent directly: 10,000 messages of that. */
+const MAX_PAGES = 100;
 
-/** The user's newest messages in the agent's log, newest first; where `after` is known, only those that came later. */
-async function userMessages(
-  agents: AgentHttp,
-  agent: AgentEndpoint,
-  { conversationId, after }: { conversationId: string; after?: string },
-): Promise<UserMessage[]> {
-  const query = `kind=MessageEvent&source=user&limit=${LOOKED_AT}&sort_order=TIMESTAMP_DESC`;
-  const path = `/api/conversations/${conversationDashed(conversationId)}/events/search?${query}`;
-  const { items } = logSchema.parse(await agents.json(agent, { path }));
-  const place = items.findIndex(({ id }) => id === after);
-  return place === -1 ? items : items.slice(0, place);
+interface Looked {
+  conversationId: string;
+  limit?: number;
+  pageId?: string | null | undefined;
 }
 
-/** Whether a message that was being sent when a process died got through. */
+/** A page of the user's messages in the agent's log, newest first. */
+async function userMessages(agents: AgentHttp, agent: AgentEndpoint, { conversationId, limit = PAGE, pageId }: Looked) {
+  const query = new URLSearchParams({
+    kind: 'MessageEvent',
+    source: 'user',
+    limit: String(limit),
+    sort_order: 'TIMESTAMP_DESC',
+    ...(pageId == null ? {} : { page_id: pageId }),
+  });
+  const path = `/api/conversations/${conversationDashed(conversationId)}/events/search?${query.toString()}`;
+  return logSchema.parse(await agents.json(agent, { path }));
+}
+
+/** Whether a message that was being sent when a process died got through: looks back to the last one before it. */
 async function isThere(agents: AgentHttp, agent: AgentEndpoint, message: PendingMessage): Promise<boolean> {
   if (message.attemptedAt === null) return false;
   const textOf = (content: unknown) => JSON.stringify(contentSchema.parse(content).map(({ text }) => text ?? ''));
   const wanted = textOf(message.content);
-  const sent = await userMessages(agents, agent, { conversationId: message.target, after: message.sentAfter ?? '' });
-  return sent.some(({ llm_message }) => llm_message != null && textOf(llm_message.content) === wanted);
+  const same = ({ llm_message }: UserMessage) => llm_message != null && textOf(llm_message.content) === wanted;
+  let pageId: string | null | undefined;
+  for (let page = 0; page < MAX_PAGES; page += 1) {
+    const { items, next_page_id } = await userMessages(agents, agent, { conversationId: message.target, pageId });
+    const before = items.findIndex(({ id }) => id === message.sentAfter);
+    if ((before === -1 ? items : items.slice(0, before)).some(same)) return true;
+    if (before !== -1 || next_page_id == null) return false;
+    pageId = next_page_id;
+  }
+  return false;
 }

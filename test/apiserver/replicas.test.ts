@@ -186,6 +186,13 @@ t.test('kill -9: the next one ends the start and delivers what was not delivered
     const [lease] = await db.query<{ holder: string }>('SELECT holder FROM leases WHERE name = $1', [`pending/${id}`]);
     t.ok(lease, 'it holds the lease');
     killed = a;
+    // The user goes on straight with the agent, far more than one page of its log, until somebody looks.
+    const log = agent.events.get(conversationDashed(id)) ?? [];
+    for (let n = 0; n < 250; n += 1) {
+      const llm_message = { role: 'user', content: [{ type: 'text', text: `typed meanwhile ${n}` }] };
+      const timestamp = `2999-01-01T00:00:00.000${String(n).padStart(3, '0')}`;
+      log.push({ id: `typed-${n}`, kind: 'MessageEvent', source: 'user', timestamp, llm_message });
+    }
     await Promise.all([a.kill(), b.kill()]);
     b = await start();
   };
