@@ -73,7 +73,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   const { identity } = deps.config;
   if (identity.mode === 'single-user') guardLocalUser(app, identity.publicUrl);
   refuseBadUpgrades(app);
-  protectAnswers(app, deps.config.gateway);
+  protectAnswers(app, deps);
   await app.register(websocket, { options: { maxPayload: FRAME_LIMIT } });
   await app.register(cookie);
   await describeRoutes(app);

@@ -15,7 +15,7 @@ import { refusal, type Judged } from './identity/guard.js';
 import { metricsOf } from './ingest/metrics.js';
 import { exposedUrls, failureOf, progressOf, statusOf } from './sandboxes/status.js';
 import { applyChange, emptySettings, llmOf, MASK, shownSettings } from './settings/model.js';
-import { contentSecurityPolicy } from './static/static.js';
+import { contentSecurityPolicy, inlineScripts } from './static/static.js';
 
 const SECRET = 'x'.repeat(40);
 const gateway = { form: 'host', protocol: 'http', domain: 'sandbox.localhost:3001' } as const;
@@ -302,4 +302,15 @@ t.test('the page may talk to sandboxes and to nothing else', async (t) => {
     `frame-src 'self' https://*.example.com`,
   );
   t.match(contentSecurityPolicy({ ...gateway, form: 'path' }), `frame-src 'self' http://sandbox.localhost:3001`);
+});
+
+t.test('scripts that stand in the page are let in by what they say', async (t) => {
+  const page = `<script src="/a.js"></script><script type="module" async="">1\n</script><script>2</script>`;
+  // printf '1\n' | openssl dgst -sha256 -binary | base64
+  const hashes = [
+    `'sha256-Q1WkaxnTSNwvV8BG+O9j1FOOu5NgAPPJ7pVKJ0YN2GU='`,
+    `'sha256-1HNeOiZeFu7gP1lxi5tdAwGcB9i2xR+Q2jpmbuwTqzU='`,
+  ];
+  t.same(inlineScripts(page), hashes);
+  t.match(contentSecurityPolicy(gateway, hashes), `script-src 'self' ${hashes.join(' ')};`);
 });

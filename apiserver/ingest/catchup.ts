@@ -15,11 +15,14 @@ import type { Leases } from '../db/leases.js';
 import { eventTime } from '../http/times.js';
 import type { ApiMetrics } from '../metrics.js';
 import type { SandboxDirectory } from '../sandboxes/directory.js';
+import { discover } from './discover.js';
 import { eventSchema, infoSchema, type ConversationInfo, type Ingest } from './ingest.js';
 
 export interface CatchUp {
   /** This conversation may have a gap. Cheap; the reading comes later. */
   mark(conversationId: string): void;
+  /** This sandbox has a conversation that is not known here. Cheap; the asking comes later. */
+  markSandbox(name: string): void;
   /** Reads one conversation's log to its end now. Rejects when the agent does not answer. */
   now(conversationId: string, signal?: AbortSignal): Promise<void>;
   start(): void;
@@ -59,6 +62,8 @@ export function createCatchUp(options: CatchUpOptions): CatchUp {
   const dirty = new Set<string>();
   /** Sandboxes that became ready, whose conversations are still to be marked as dirty. */
   const returned = new Set<string>();
+  /** Sandboxes that may have conversations that are not known here. */
+  const unlisted = new Set<string>();
   const reading = new Map<string, Promise<void>>();
   const stopping = new AbortController();
   let loop = Promise.resolve();
@@ -131,18 +136,32 @@ export function createCatchUp(options: CatchUpOptions): CatchUp {
     const where = { sandboxId: { in: sandboxIds } };
     const rows = sandboxIds.length === 0 ? [] : await prisma.conversation.findMany({ where, select: { id: true } });
     for (const { id } of rows) dirty.add(id);
-    for (const id of sandboxIds) returned.delete(id);
+    for (const id of sandboxIds) {
+      returned.delete(id);
+      unlisted.add(id);
+    }
   };
 
-  const readDirty = async (): Promise<void> => {
-    const ids = [...dirty].slice(0, IDS_AT_ONCE);
-    for (const id of ids) dirty.delete(id);
+  const list = async (name: string): Promise<void> => {
+    const sandbox = directory.get(name);
+    if (sandbox === undefined) return;
+    const found = await discover({ prisma, agents, ingest, secret }, sandbox, stopping.signal);
+    if (found.length > 0)
+      log.info({ sandbox: name, conversations: found }, 'found conversations that nobody announced');
+    for (const id of found) dirty.add(id);
+  };
+
+  /** Takes what is marked and does it, a few at a time. What fails for a reason of ours is marked again. */
+  const drain = async (marked: Set<string>, work: (id: string) => Promise<void>): Promise<void> => {
+    const ids = [...marked].slice(0, IDS_AT_ONCE);
+    for (const id of ids) marked.delete(id);
     const next = async (): Promise<void> => {
       for (let id = ids.pop(); id !== undefined && !stopping.signal.aborted; id = ids.pop()) {
-        await alone(id).catch((error: unknown) => {
+        const current = id;
+        await work(current).catch((error: unknown) => {
           // An agent that does not answer is going or coming; when it becomes ready it is looked at again.
-          if (!(error instanceof AgentError)) dirty.add(id);
-          log.debug({ err: error, conversation_id: id }, 'cannot catch up now');
+          if (!(error instanceof AgentError)) marked.add(current);
+          log.debug({ err: error, id: current }, 'cannot catch up now');
         });
       }
     };
@@ -151,6 +170,7 @@ export function createCatchUp(options: CatchUpOptions): CatchUp {
 
   return {
     mark: (id) => void dirty.add(id),
+    markSandbox: (name) => void unlisted.add(name),
     now: (id, signal = stopping.signal) => once(id, signal),
     start() {
       const begin = async () => {
@@ -158,7 +178,7 @@ export function createCatchUp(options: CatchUpOptions): CatchUp {
         for (const sandbox of directory.list()) if (isReady(sandbox)) returned.add(sandbox.metadata.name);
         while (!stopping.signal.aborted) {
           await markReturned().catch((error: unknown) => log.warn({ err: error }, 'cannot catch up now, trying again'));
-          await readDirty();
+          await Promise.all([drain(unlisted, list), drain(dirty, alone)]);
           await clock.sleep(TICK_MS, stopping.signal).catch(() => undefined);
         }
       };

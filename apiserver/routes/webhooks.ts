@@ -53,6 +53,8 @@ export function webhookRoutes(app: Api, deps: Deps): void {
         const stored = await deps.ingest.events(sandbox, id, events);
         // A batch that came late or twice may stand for one that did not come at all.
         if (stored !== undefined && events.length > 0) deps.catchUp.mark(id);
+        // Its announcement did not come, or comes later.
+        if (stored === undefined) deps.catchUp.markSandbox(sandbox.metadata.name);
         deps.metrics.events('webhook', stored ?? 0);
         return { success: true };
       });

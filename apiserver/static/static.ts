@@ -1,5 +1,6 @@
 /** The web UI: files of the build, index.html for every other path, cache headers as the recorded server has them, and a CSP. */
-import { existsSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import fastifyStatic from '@fastify/static';
 import type { FastifyInstance } from 'fastify';
 import type { GatewayAddress } from '../../contracts/urls.js';
@@ -15,8 +16,9 @@ const NO_STORE = {
 const IMMUTABLE = 'public, max-age=2592000, immutable';
 
 /** Headers of every answer of the users' port; to be called before the routes are added, or their scopes do not have it. */
-export function protectAnswers(app: FastifyInstance, gateway: GatewayAddress): void {
-  const policy = contentSecurityPolicy(gateway);
+export function protectAnswers(app: FastifyInstance, { config, webRoot }: Pick<Deps, 'config' | 'webRoot'>): void {
+  const index = indexOf(webRoot);
+  const policy = contentSecurityPolicy(config.gateway, index === undefined ? [] : inlineScripts(index));
   app.addHook('onSend', (request, reply, payload, done) => {
     if (!request.url.startsWith('/assets/') && !reply.hasHeader('cache-control')) reply.headers(NO_STORE);
     reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'same-origin');
@@ -26,10 +28,13 @@ export function protectAnswers(app: FastifyInstance, gateway: GatewayAddress): v
   });
 }
 
+const indexOf = (root: string | undefined): string | undefined =>
+  root !== undefined && existsSync(`${root}/index.html`) ? readFileSync(`${root}/index.html`, 'utf8') : undefined;
+
 export async function staticRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   const root = deps.webRoot;
-  const built = root !== undefined && existsSync(`${root}/index.html`);
-  if (built) {
+  const built = indexOf(root) !== undefined;
+  if (root !== undefined && built) {
     await app.register(fastifyStatic, {
       root,
       wildcard: false,
@@ -53,8 +58,15 @@ export async function staticRoutes(app: FastifyInstance, deps: Deps): Promise<vo
   });
 }
 
+/** CSP sources of the scripts that stand in a page itself: OpenHands' frontend starts by such ones. */
+export function inlineScripts(html: string): string[] {
+  return [...html.matchAll(/<script(?![^>]*\ssrc\s*=)[^>]*>([^]*?)<\/script>/gi)].map(
+    ([, text = '']) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`,
+  );
+}
+
 /** Scripts of our own only; connections and frames to the gateway's site beside it. */
-export function contentSecurityPolicy({ form, protocol, domain }: GatewayAddress): string {
+export function contentSecurityPolicy({ form, protocol, domain }: GatewayAddress, inline: string[] = []): string {
   // The sibling form puts the sandbox before the domain's first label, where a wildcard cannot stand.
   const hosts =
     form === 'path' ? domain : form === 'host' ? `*.${domain}` : `*.${domain.slice(domain.indexOf('.') + 1)}`;
@@ -62,7 +74,7 @@ export function contentSecurityPolicy({ form, protocol, domain }: GatewayAddress
   const socket = `${protocol === 'https' ? 'wss' : 'ws'}://${hosts}`;
   return [
     `default-src 'self'`,
-    `script-src 'self'`,
+    [`script-src 'self'`, ...inline].join(' '),
     `style-src 'self' 'unsafe-inline'`,
     `img-src 'self' data: blob: https:`,
     `font-src 'self' data:`,

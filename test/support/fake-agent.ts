@@ -104,6 +104,10 @@ function answer(agent: FakeAgent, failures: Failures, { request, response, body 
       url.searchParams.getAll('ids').map((id) => infoOf(agent, id)),
     );
   }
+  if (line === 'GET /api/conversations/search') {
+    const items = [...agent.conversations.keys()].map((id) => infoOf(agent, id));
+    return send(response, 200, { items, next_page_id: null });
+  }
   const fixed = fixedAnswers(agent)[line];
   if (fixed !== undefined) return send(response, 200, fixed);
   if (line === 'GET /api/file/download') {
