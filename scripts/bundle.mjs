@@ -8,6 +8,8 @@ export const PROGRAMS = ['local/up', 'operator', 'gateway', 'apiserver', 'apiser
 
 /** Packages with files of their own beside the code (wasm, native addons), or needed rarely. */
 export const LEFT_OUT = [
+  // Reads the files of its page from its own folder.
+  '@fastify/swagger-ui',
   '@electric-sql/pglite',
   '@prisma/client',
   '@prisma/adapter-pg',
