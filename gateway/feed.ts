@@ -1,5 +1,5 @@
-/** Keeps the routing table in step with the cluster: Sandboxes, what their templates say of waking, and the EndpointSlices of the shared Service. */
-import { SHARED_SERVICE } from '../contracts/labels.js';
+/** Keeps the routing table in step with the cluster: Sandboxes, what their templates say of waking, and the EndpointSlices of the shared Services. */
+import { LABEL, SANDBOX_APP } from '../contracts/labels.js';
 import { SANDBOX, SANDBOX_TEMPLATE, type Sandbox, type SandboxTemplate } from '../contracts/resources.js';
 import type { KubeClient } from '../kube/client.js';
 import { ENDPOINT_SLICE, type EndpointSlice, type KindOf } from '../kube/kinds.js';
@@ -40,7 +40,8 @@ export function startFeed({ client, namespace, table, clock, log, metrics }: Fee
   const slices = startReflector<EndpointSlice>({
     ...common,
     kind: ENDPOINT_SLICE,
-    labelSelector: `kubernetes.io/service-name=${SHARED_SERVICE}`,
+    // EndpointSlices have the labels of their Service.
+    labelSelector: `${LABEL.name}=${SANDBOX_APP}`,
     handler: { upsert: table.upsertSlice, remove: table.removeSlice },
   });
   const templates = startReflector<SandboxTemplate>({

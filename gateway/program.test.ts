@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { sessionKey } from '../contracts/keys.js';
-import { ANNOTATION, SHARED_SERVICE } from '../contracts/labels.js';
+import { ANNOTATION, LABEL, SANDBOX_APP } from '../contracts/labels.js';
 import { newSlot } from '../contracts/names.js';
 import { SANDBOX, type Sandbox } from '../contracts/resources.js';
 import type { KubeClient } from '../kube/client.js';
@@ -70,7 +70,7 @@ async function createSandbox(client: KubeClient, namespace: string, slot: string
 }
 
 const sliceFor = (namespace: string, slot: string, ip: string, port: number): EndpointSlice => ({
-  metadata: { name: `pods-${slot}`, namespace, labels: { 'kubernetes.io/service-name': SHARED_SERVICE } },
+  metadata: { name: `pods-${slot}`, namespace, labels: { [LABEL.name]: SANDBOX_APP } },
   addressType: 'IPv4',
   ports: [{ name: 'agent', port, protocol: 'TCP' }],
   endpoints: [{ addresses: [ip], conditions: { ready: true }, targetRef: { kind: 'Pod', name: slot, namespace } }],

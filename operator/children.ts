@@ -18,8 +18,8 @@ import { buildSharedService } from './build/service.js';
 import { trimPod, type World } from './world.js';
 
 export interface Children {
-  /** The namespace's shared Service; writes only when it is missing or of an older shape. */
-  ensureService(namespace: string, signal: AbortSignal): Promise<void>;
+  /** The shared Service that a slot falls to; writes only when it is missing or of an older shape. */
+  ensureService(namespace: string, slot: string, signal: AbortSignal): Promise<void>;
   applySecret(secret: Secret, signal: AbortSignal): Promise<void>;
   createClaim(claim: PersistentVolumeClaim, signal: AbortSignal): Promise<void>;
   /** Answers the pod, also when it existed. Rejects with a KubeError 409 when the name belongs to another's. */
@@ -59,8 +59,8 @@ export function createChildren(client: KubeClient, world: World): Children {
   };
 
   return {
-    async ensureService(namespace, signal) {
-      const desired = buildSharedService(namespace);
+    async ensureService(namespace, slot, signal) {
+      const desired = buildSharedService(namespace, slot);
       const existing = world.services.get(`${namespace}/${desired.metadata.name}`);
       signal.throwIfAborted();
       world.services.note(await applier.apply(SERVICE, desired, existing));

@@ -15,6 +15,7 @@ import {
 import type { Kind } from '../kube/types.js';
 import { EVENT, POD, PVC, SECRET, SERVICE, RESOURCE_QUOTA, type Pod } from '../kube/kinds.js';
 import { startCluster } from '../test/support/cluster.js';
+import { serviceName } from './build/service.js';
 import { running } from './testing/kubelet.js';
 import { secret, startScene, type Scene } from './testing/scene.js';
 import { until } from './testing/until.js';
@@ -44,7 +45,7 @@ await t.test('the operator on a Kubernetes API', { timeout: 280_000 }, async (t)
     t.equal(reasonOf(starting, 'PodScheduled'), 'SchedulingPending');
     const [pod] = await s.pods();
     t.match(pod, { metadata: { name: slot, labels: { [LABEL.sandbox]: 'one', [LABEL.slot]: slot } } });
-    t.ok(await client.get(SERVICE, { namespace: s.namespace, name: 'sandlot-sandboxes' }));
+    t.ok(await client.get(SERVICE, { namespace: s.namespace, name: serviceName(slot) }));
     s.kubelet.hold(false);
     await s.kubelet.patch(slot, { message: 'wake up' });
     const ready = await s.ready('one');

@@ -11,7 +11,6 @@ export interface Call {
   code: number;
 }
 
-const OPERATOR = 'sandlot-operator';
 const WRITES = new Set(['create', 'update', 'patch', 'delete']);
 
 export async function callsSince(lab: Lab, since: Date): Promise<Call[]> {
@@ -25,7 +24,7 @@ export async function callsSince(lab: Lab, since: Date): Promise<Call[]> {
 }
 
 export const sum = (calls: Call[]): number => calls.reduce((total, { count }) => total + count, 0);
-export const byOperator = (calls: Call[]): Call[] => calls.filter(({ agent }) => agent === OPERATOR);
+export const by = (calls: Call[], agent: string): Call[] => calls.filter((call) => call.agent === agent);
 /** Leases are renewed whatever happens. */
 export const writes = (calls: Call[]): Call[] =>
   calls.filter(({ verb, resource }) => WRITES.has(verb) && resource !== 'leases');

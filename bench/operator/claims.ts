@@ -1,8 +1,8 @@
 /** Pools: their fill, claims at two rates and in a burst, and what each costs in API writes. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SANDBOX_POOL, SANDBOX_TEMPLATE, type SandboxPool, type SandboxTemplate } from '../../contracts/resources.js';
-import { byOperator, callsSince, of, sum, writes } from './audit.js';
-import type { Lab, OperatorProcess } from './lab.js';
+import { by, callsSince, of, sum, writes } from './audit.js';
+import type { Lab, OperatorProcess, Usage } from './lab.js';
 import type { Row } from './report.js';
 
 export const POOL = 1_050;
@@ -22,7 +22,8 @@ export async function fillPool(lab: Lab, operator: OperatorProcess): Promise<Row
   const metadata = (name: string) => ({ namespace: 'default', name });
   await lab.client.create<SandboxTemplate>(SANDBOX_TEMPLATE, {
     metadata: metadata('bench'),
-    spec: { image: 'sandlot/sandbox:bench' },
+    // Nothing provisions volumes here: each claim would wait for ever, and the controller manager with it.
+    spec: { image: 'sandlot/sandbox:bench', workspace: { kind: 'Ephemeral' } },
   });
   const since = new Date();
   const begin = performance.now();
@@ -34,11 +35,12 @@ export async function fillPool(lab: Lab, operator: OperatorProcess): Promise<Row
   const seconds = (performance.now() - begin) / 1_000;
   await sleep(SETTLE_MS);
   const calls = writes(await callsSince(lab, since));
+  const own = by(calls, 'sandlot-operator');
   return [
     { what: 'pool fill', value: POOL / seconds, unit: 'pods/s', target: { limit: 80, better: 'higher' } },
     {
-      what: 'operator writes per filled pod, pool status apart',
-      value: (sum(byOperator(calls)) - of(byOperator(calls), 'patch', 'sandboxpools/status')) / POOL,
+      what: 'operator writes per filled pod, pool status and shared Services apart',
+      value: (sum(own) - of(own, 'patch', 'sandboxpools/status') - of(own, 'patch', 'services')) / POOL,
       unit: '',
       // A Secret holds the init keys of many pods.
       target: { limit: 1.02, better: 'lower' },
@@ -68,6 +70,26 @@ interface Made {
   per_s: number;
 }
 
+/** Who turns sandboxes into ready ones. */
+export interface Maker {
+  process: Usage;
+  /** Of its API calls. */
+  agent: string;
+  /** Resolves when its pool is full again. */
+  full(): Promise<unknown>;
+}
+
+export const makerOf = (lab: Lab, operator: OperatorProcess): Maker => ({
+  process: operator,
+  agent: 'sandlot-operator',
+  full: () => poolFull(lab),
+});
+
+export function bareMaker(lab: Lab): Maker {
+  const wait = ['wait', '-r', 'pods/v1', '-n', String(POOL), '-l', 'app=bare,!sandbox'];
+  return { process: lab.startBare(POOL), agent: 'bare', full: () => lab.kubebench(...wait) };
+}
+
 export interface Claims {
   what: string;
   prefix: string;
@@ -80,13 +102,13 @@ export interface Claims {
 /** Creates sandboxes and tells how long each took to be Ready, and what the operator wrote meanwhile. */
 export async function makeSandboxes(
   lab: Lab,
-  operator: OperatorProcess,
+  { process, agent }: Maker,
   claims: Claims,
 ): Promise<{ made: Made; rows: Row[] }> {
   const { what, prefix, count, rate, template = 'bench' } = claims;
   const file = await lab.file(`${prefix}.yaml`, sandbox(template));
   const since = new Date();
-  const before = operator.usage();
+  const cpu = cpuUsed(lab, process);
   const text = await lab.kubebench(
     ...['make', '-f', file, '-r', 'sandboxes.sandlot.dev/v1alpha1', '-prefix', prefix],
     ...['-n', String(count), '-rate', String(rate), '-timeout', '15m'],
@@ -94,9 +116,9 @@ export async function makeSandboxes(
   const made = JSON.parse(text) as Made;
   if (made.ready !== count) throw new Error(`${what}: ${made.ready} of ${count} became ready`);
   await sleep(SETTLE_MS);
-  const cpuSeconds = operator.usage().cpuSeconds - before.cpuSeconds;
+  const used = cpu();
   const calls = writes(await callsSince(lab, since));
-  const own = byOperator(calls);
+  const own = by(calls, agent);
   // What fills the pool again is counted with the pool.
   const refill = of(own, 'create', 'pods') + of(own, 'patch', 'sandboxpools/status') + of(own, 'create', 'secrets');
   const warm = template === 'bench';
@@ -104,30 +126,38 @@ export async function makeSandboxes(
     made,
     rows: [
       {
-        what: `${what}: operator writes per sandbox${warm ? ', refill apart' : ''}`,
+        what: `${what}: own writes per sandbox${warm ? ', refill apart' : ''}`,
         value: (sum(own) - (warm ? refill : 0)) / count,
         unit: '',
         ...(warm ? { target: { limit: 3, better: 'lower' as const } } : {}),
       },
       { what: `${what}: all writes per sandbox`, value: sum(calls) / count, unit: '' },
-      {
-        what: `${what}: operator's CPU per sandbox${warm ? ', refill with it' : ''}`,
-        value: (cpuSeconds / count) * 1_000,
+      ...used.map(([name, seconds]) => ({
+        what: `${what}: CPU per sandbox${warm ? ' with refill' : ''}, ${name}`,
+        value: (seconds / count) * 1_000,
         unit: 'ms',
-      },
+      })),
     ],
   };
 }
 
-export async function claimAtRates(lab: Lab, operator: OperatorProcess): Promise<Row[]> {
-  const slow = await makeSandboxes(lab, operator, { what: '5/s', prefix: 'slow', count: 50, rate: 5 });
-  await poolFull(lab);
-  const fast = await makeSandboxes(lab, operator, { what: '75/s', prefix: 'fast', count: 750, rate: 75 });
-  await poolFull(lab);
-  const most = await makeSandboxes(lab, operator, { what: 'most', prefix: 'most', count: 1_000, rate: 0 });
-  await poolFull(lab);
-  const burst = await makeSandboxes(lab, operator, { what: 'burst of 300', prefix: 'burst', count: 300, rate: 0 });
-  await poolFull(lab);
+/** Seconds of CPU since the call, by program. */
+function cpuUsed(lab: Lab, process: Usage): () => [string, number][] {
+  const programs = Object.entries({ own: process, ...lab.plane });
+  const before = programs.map(([, { usage }]) => usage().cpuSeconds);
+  return () => programs.map(([name, { usage }], index) => [name, usage().cpuSeconds - (before[index] ?? 0)]);
+}
+
+export async function claimAtRates(lab: Lab, maker: Maker): Promise<Row[]> {
+  const claim = async (what: string, prefix: string, count: number, rate: number) => {
+    const result = await makeSandboxes(lab, maker, { what, prefix, count, rate });
+    await maker.full();
+    return result;
+  };
+  const slow = await claim('5/s', 'slow', 50, 5);
+  const fast = await claim('75/s', 'fast', 750, 75);
+  const most = await claim('most', 'most', 1_000, 0);
+  const burst = await claim('burst of 300', 'burst', 300, 0);
   const ms = (limit: number): Row['target'] => ({ limit, better: 'lower' });
   return [
     { what: 'claims at 5/s: p50', value: slow.made.ready_ms.p50, unit: 'ms', target: ms(18) },
@@ -142,4 +172,15 @@ export async function claimAtRates(lab: Lab, operator: OperatorProcess): Promise
     { what: 'burst of 300: all ready after', value: burst.made.all_ready_s, unit: 's', target: ms(3) },
     ...burst.rows,
   ];
+}
+
+/** The peer's figures, for the same pods and sandboxes on a control plane of its own. */
+export async function measureBare(lab: Lab): Promise<Row[]> {
+  const begin = performance.now();
+  const maker = bareMaker(lab);
+  await maker.full();
+  const fill = POOL / ((performance.now() - begin) / 1_000);
+  await sleep(SETTLE_MS);
+  const rows = [{ what: 'pool fill', value: fill, unit: 'pods/s' }, ...(await claimAtRates(lab, maker))];
+  return rows.map(({ what, value, unit }) => ({ what: `bare: ${what}`, value, unit }));
 }

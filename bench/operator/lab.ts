@@ -29,16 +29,23 @@ export interface Lab {
   file(name: string, text: string): Promise<string>;
   auditLog: string;
   startOperator(): Promise<OperatorProcess>;
+  /** Programs of the control plane by name. */
+  plane: Record<'API server' | 'controller manager', Usage>;
+  /** The peer that does only what a claim cannot do without (bare.ts), with a pool of this size. */
+  startBare(pool: number): Usage;
   close(): Promise<void>;
 }
 
-export interface OperatorProcess {
+export interface Usage {
+  /** MiB that are resident now, and seconds of CPU used so far. */
+  usage(): { rssMiB: number; cpuSeconds: number };
+}
+
+export interface OperatorProcess extends Usage {
   pid: number;
   metrics(): Promise<Metrics>;
   /** /readyz answers 200. */
   ready(): Promise<boolean>;
-  /** MiB that are resident now, and seconds of CPU used so far. */
-  usage(): { rssMiB: number; cpuSeconds: number };
   stop(signal?: 'SIGTERM' | 'SIGKILL'): Promise<void>;
 }
 
@@ -87,6 +94,14 @@ export async function startLab(): Promise<Lab> {
       );
       return operatorProcess(child, port);
     },
+    plane: {
+      'API server': { usage: usageOf(pidIn(plane, 'kube-apiserver')) },
+      'controller manager': { usage: usageOf(pidIn(plane, 'kube-controller-manager')) },
+    },
+    startBare(pool) {
+      const program = join(packageRoot(), 'dist/bench/operator/bare.js');
+      return { usage: usageOf(start(process.execPath, [program, String(pool)], {}, 'bare.log').pid ?? 0) };
+    },
     async close() {
       for (const child of children) child.kill('SIGKILL');
       await client.close();
@@ -108,7 +123,6 @@ async function installDefinitions(client: KubeClient): Promise<void> {
 function operatorProcess(child: ChildProcess, port: number): OperatorProcess {
   const pid = child.pid ?? 0;
   const get = (path: string) => fetch(`http://127.0.0.1:${port}${path}`);
-  const TICKS_PER_SECOND = 100;
   return {
     pid,
     metrics: async () => readMetrics(await (await get('/metrics')).text()),
@@ -117,11 +131,7 @@ function operatorProcess(child: ChildProcess, port: number): OperatorProcess {
         ({ ok }) => ok,
         () => false,
       ),
-    usage() {
-      const rss = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-      const [user, system] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ').slice(11, 13) ?? [];
-      return { rssMiB: Number(rss) / 1024, cpuSeconds: (Number(user) + Number(system)) / TICKS_PER_SECOND };
-    },
+    usage: usageOf(pid),
     async stop(signal = 'SIGTERM') {
       if (child.exitCode !== null || child.signalCode !== null) return;
       const exited = once(child, 'exit');
@@ -131,3 +141,13 @@ function operatorProcess(child: ChildProcess, port: number): OperatorProcess {
     },
   };
 }
+
+const pidIn = (plane: string, name: string): number => Number(readFileSync(join(plane, 'pid', name), 'utf8'));
+
+const TICKS_PER_SECOND = 100;
+
+const usageOf = (pid: number) => (): { rssMiB: number; cpuSeconds: number } => {
+  const rss = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  const [user, system] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ').slice(11, 13) ?? [];
+  return { rssMiB: Number(rss) / 1024, cpuSeconds: (Number(user) + Number(system)) / TICKS_PER_SECOND };
+};

@@ -1,7 +1,7 @@
 /**
  * The operator on a real control plane with simulated kubelets (test/kube), each figure beside its target.
  *
- *     npm run build && node dist/bench/operator/run.js [claims] [cold] [handover] [stored] [--sizes=3000,10000,20000]
+ *     npm run build && node dist/bench/operator/run.js [bare] [claims] [cold] [handover] [stored] [--sizes=3000,10000,20000]
  *
  * Without names all parts run. Needs root (a network namespace, in which pod addresses are local) and the binaries that
  * test/kube/build makes. The API server, etcd and kubelets share the machine with the operator.
@@ -9,14 +9,14 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { fillPool, claimAtRates } from './claims.js';
+import { claimAtRates, fillPool, makerOf, measureBare } from './claims.js';
 import { measureHandover } from './handover.js';
 import { startLab, type Lab } from './lab.js';
 import { table, type Row } from './report.js';
 import { makeCold, measureStored } from './stored.js';
 
 const INSIDE = 'SANDLOT_BENCH_INSIDE';
-const PARTS = ['claims', 'cold', 'handover', 'stored'];
+const PARTS = ['bare', 'claims', 'cold', 'handover', 'stored'];
 const COLD = 1_000;
 
 /** Runs this program again inside a network namespace where the pods' addresses are the machine's own. */
@@ -50,7 +50,7 @@ async function measure(lab: Lab, parts: Set<string>, sizes: number[]): Promise<v
   let operator = await lab.startOperator();
   if (parts.has('claims')) {
     note(await fillPool(lab, operator));
-    note(await claimAtRates(lab, operator));
+    note(await claimAtRates(lab, makerOf(lab, operator)));
   }
   if (parts.has('cold') || parts.has('stored')) note(await makeCold(lab, operator, COLD));
   if (parts.has('handover')) {
@@ -69,17 +69,25 @@ async function measure(lab: Lab, parts: Set<string>, sizes: number[]): Promise<v
   console.log(`\n${table(rows)}`);
 }
 
-async function main(args: string[]): Promise<void> {
-  const named = args.filter((arg) => PARTS.includes(arg));
-  const sizes = args.find((arg) => arg.startsWith('--sizes='))?.slice('--sizes='.length) ?? '3000,10000,20000';
+/** Each on a control plane of its own. */
+async function inLab(work: (lab: Lab) => Promise<void>): Promise<void> {
   const lab = await startLab();
   const stop = (): void => void lab.close().finally(() => process.exit(1));
   process.once('SIGINT', stop).once('SIGTERM', stop);
   try {
-    await measure(lab, new Set(named.length === 0 ? PARTS : named), sizes.split(',').map(Number));
+    await work(lab);
   } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop);
     await lab.close();
   }
+}
+
+async function main(args: string[]): Promise<void> {
+  const named = args.filter((arg) => PARTS.includes(arg));
+  const sizes = args.find((arg) => arg.startsWith('--sizes='))?.slice('--sizes='.length) ?? '3000,10000,20000';
+  const parts = new Set(named.length === 0 ? PARTS : named);
+  if (parts.delete('bare')) await inLab(async (lab) => console.log(table(await measureBare(lab))));
+  if (parts.size > 0) await inLab((lab) => measure(lab, parts, sizes.split(',').map(Number)));
 }
 
 const args = process.argv.slice(2);

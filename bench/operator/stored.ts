@@ -1,8 +1,8 @@
 /** Many sandboxes stored: memory, reconcile time, restart, and what the operator does when nothing happens. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SANDBOX_TEMPLATE, type SandboxTemplate } from '../../contracts/resources.js';
-import { byOperator, callsSince, sum } from './audit.js';
-import { makeSandboxes } from './claims.js';
+import { by, callsSince, sum } from './audit.js';
+import { makerOf, makeSandboxes } from './claims.js';
 import type { Lab, OperatorProcess } from './lab.js';
 import { quantileBetween } from './metrics.js';
 import type { Row } from './report.js';
@@ -22,7 +22,13 @@ export async function makeCold(lab: Lab, operator: OperatorProcess, count: numbe
   };
   await lab.client.create(SANDBOX_TEMPLATE, template);
   const what = `${count} cold at once`;
-  const { made, rows } = await makeSandboxes(lab, operator, { what, prefix: 'cold', count, rate: 0, template: 'cold' });
+  const { made, rows } = await makeSandboxes(lab, makerOf(lab, operator), {
+    what,
+    prefix: 'cold',
+    count,
+    rate: 0,
+    template: 'cold',
+  });
   return [
     { what: `${what}: all ready after`, value: made.all_ready_s, unit: 's' },
     { what: `${what}: per second`, value: made.per_s, unit: '/s' },
@@ -38,7 +44,7 @@ export async function measureStored(
 ): Promise<{ operator: OperatorProcess; rows: Row[] }> {
   const limit = total <= 3_000 ? 200 : total >= 20_000 ? 1_024 : undefined;
   if (total > there)
-    await makeSandboxes(lab, first, {
+    await makeSandboxes(lab, makerOf(lab, first), {
       what: `${total} stored`,
       prefix: `stored${total}`,
       count: total - there,
@@ -72,7 +78,7 @@ export async function measureStored(
   const before = operator.usage();
   await sleep(STEADY_MS);
   const after = operator.usage();
-  const own = byOperator(await callsSince(lab, since));
+  const own = by(await callsSince(lab, since), 'sandlot-operator');
   const what = `${total} sandboxes:`;
   return {
     operator,

@@ -13,7 +13,7 @@ import { adoptedOwners, buildWorkspaceClaim } from './claim.js';
 import { childLabels, labelValue, type Holder } from './meta.js';
 import { buildPod } from './pod.js';
 import { buildInitKeys, buildSecret, restoredInitKeys } from './secret.js';
-import { buildSharedService } from './service.js';
+import { serviceName, serviceNumber } from './service.js';
 
 const installation: Installation = {
   secret: 's'.repeat(32),
@@ -48,6 +48,7 @@ t.test('the built-in pod, whole', async (t) => {
         'sandlot.dev/state': 'claimed',
         'sandlot.dev/sandbox': 'one',
         'sandlot.dev/egress': 'Internet',
+        'sandlot.dev/service': serviceNumber(slot),
       },
       annotations: {
         'kubectl.kubernetes.io/default-container': 'agent',
@@ -67,7 +68,7 @@ t.test('the built-in pod, whole', async (t) => {
     },
     spec: {
       hostname: slot,
-      subdomain: 'sandlot-sandboxes',
+      subdomain: serviceName(slot),
       restartPolicy: 'Always',
       terminationGracePeriodSeconds: 30,
       automountServiceAccountToken: false,
@@ -348,22 +349,6 @@ t.test('a claimed workspace keeps the pod that mounts it, and outlives it by the
   const owners = adoptedOwners(sandbox, workspace, ephemeral);
   t.same(owners[0], pod);
   t.match(owners[1], { kind: 'Sandbox', uid: 'u-1', controller: false }, 'only one owner may be the controller');
-});
-
-t.test('the shared Service is headless and finds ports by name', async (t) => {
-  t.match(buildSharedService('ns'), {
-    metadata: { name: 'sandlot-sandboxes', namespace: 'ns' },
-    spec: {
-      clusterIP: 'None',
-      selector: { 'app.kubernetes.io/name': 'sandlot-sandbox' },
-      ports: [
-        { name: 'agent', port: 8000, targetPort: 'agent' },
-        { name: 'vscode', targetPort: 'vscode' },
-        { name: 'worker-1', targetPort: 'worker-1' },
-        { name: 'worker-2', targetPort: 'worker-2' },
-      ],
-    },
-  });
 });
 
 t.test('quantities, durations, labels, back-off', async (t) => {

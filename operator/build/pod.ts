@@ -1,4 +1,4 @@
-import { ANNOTATION, LABEL, SHARED_SERVICE } from '../../contracts/labels.js';
+import { ANNOTATION, LABEL } from '../../contracts/labels.js';
 import { podName, secretName, workspaceClaimName, WORKSPACE_VOLUME } from '../../contracts/names.js';
 import type { Container, EnvVar, Pod, PodSpec, Probe, Volume } from '../../kube/kinds.js';
 import type { Installation } from '../install.js';
@@ -6,6 +6,7 @@ import type { Shape } from '../shape.js';
 import { isEphemeralClaim, workspaceClaimSpec } from './claim.js';
 import { childLabels, ownerReference, type Holder } from './meta.js';
 import { SECRET_KEY, SESSION_KEY } from './secret.js';
+import { serviceName, serviceNumber } from './service.js';
 
 export const CONTAINER = 'agent';
 const MOUNT = '/workspace';
@@ -37,7 +38,12 @@ export function buildPod(options: PodOptions): Pod {
     metadata: {
       name: podName(slot),
       namespace: holder.namespace,
-      labels: { ...foreign(shape.podLabels), ...childLabels(holder, slot), [LABEL.egress]: shape.egress },
+      labels: {
+        ...foreign(shape.podLabels),
+        ...childLabels(holder, slot),
+        [LABEL.egress]: shape.egress,
+        [LABEL.service]: serviceNumber(slot),
+      },
       annotations: {
         ...foreign(shape.podAnnotations),
         'kubectl.kubernetes.io/default-container': CONTAINER,
@@ -65,7 +71,7 @@ function podSpec(options: PodOptions): PodSpec {
   const { slot, shape } = options;
   return {
     hostname: slot,
-    subdomain: SHARED_SERVICE,
+    subdomain: serviceName(slot),
     restartPolicy: 'Always',
     terminationGracePeriodSeconds: shape.terminationGracePeriodSeconds,
     automountServiceAccountToken: false,

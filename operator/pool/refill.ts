@@ -79,6 +79,7 @@ export function createRefill({ world, children, installation, clock, crash }: Re
     });
     memory.pending.set(slot, clock.now() + PENDING_MS);
     try {
+      await children.ensureService(pod.metadata.namespace ?? '', slot, signal);
       if (claim !== undefined) await children.createClaim(claim, signal);
       await children.createPod(pod, signal);
       memory.pending.delete(slot);
@@ -93,7 +94,6 @@ export function createRefill({ world, children, installation, clock, crash }: Re
   const createMany = async (s: PoolSituation, count: number, signal: AbortSignal): Promise<void> => {
     const { memory, template } = s;
     if (count === 0 || template === undefined) return;
-    await children.ensureService(s.pool.metadata.namespace ?? '', signal);
     const bucket = filled(memory.bucket, rateOf(s.pool), clock.now());
     memory.bucket = { ...bucket, tokens: bucket.tokens - count };
     const shared = filled(everybody, EVERYBODY, clock.now());

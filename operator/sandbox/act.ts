@@ -72,7 +72,7 @@ export function createAct(options: ActOptions): Act {
     const { slot, epoch, restarts } = action;
     const shape = shapeOf(s.template ?? { image: '' }, s.sandbox.spec);
     const pod = buildPod({ holder, slot, epoch, restarts, shape, installation });
-    const service = await guarded('service', s, () => children.ensureService(holder.namespace, signal));
+    const service = await guarded('service', s, () => children.ensureService(holder.namespace, slot, signal));
     if (service !== 'ok') return service;
     const progress = await guarded('pod', s, () => children.createPod(pod, signal));
     if (progress === 'ok') memory.clearRefusal(keyOf(s.sandbox));

@@ -61,7 +61,8 @@ t.test('a Sandbox of kubectl takes a warm pod and answers', parts, async (t) => 
   const { status } = await c.newSandbox('mine', { owner: 'alice' });
   const slot = status?.slot ?? '';
   t.equal(status?.pool, 'default', 'claimed from the pool');
-  const inside = `fetch('http://${slot}.sandlot-sandboxes.${c.NAMESPACE}.svc:8000/alive').then((a) => console.log(a.status))`;
+  const service = await kubectl('get', 'pod', slot, '-o', 'jsonpath={.spec.subdomain}');
+  const inside = `fetch('http://${slot}.${service}.${c.NAMESPACE}.svc:8000/alive').then((a) => console.log(a.status))`;
   const by = await kubectl('exec', `deployment/${c.RELEASE}-gateway`, '--', 'node', '-e', inside);
   t.equal(by.trim(), '200', 'by the name that the shared Service gives it');
   t.equal((await c.viaGateway(slot, '/api/conversations/count')).status, 401, 'the gateway asks for a key');
@@ -285,14 +286,14 @@ t.test('uninstalled', parts, async (t) => {
     const kinds =
       'pods,services,secrets,persistentvolumeclaims,statefulsets,deployments,daemonsets,ingresses,networkpolicies,poddisruptionbudgets,serviceaccounts,roles,rolebindings,configmaps,leases,sandboxes,sandboxpools,sandboxtemplates';
     const names = (await kubectl('get', kinds, '-o', 'name')).trim().split('\n');
-    return names.filter((name) => !/^(serviceaccount\/default|configmap\/kube-root-ca.crt)$/.test(name)).sort();
+    const expected = /^(serviceaccount\/default|configmap\/kube-root-ca.crt|service\/sandlot-sandboxes-\d+)$/;
+    return names.filter((name) => !expected.test(name)).sort();
   };
   const kept = [
     'lease.coordination.k8s.io/sandlot-operator',
     'lease.coordination.k8s.io/sandlot-operator-1',
     `persistentvolumeclaim/data-${c.RELEASE}-apiserver-0`,
     `secret/${c.RELEASE}-secret`,
-    'service/sandlot-sandboxes',
   ];
   await until('nothing but what is documented', async () => {
     const names = await left();
