@@ -12,20 +12,26 @@ import { findApps } from '../services/apps.js';
 
 const MAX_RELAYED = 512;
 const DIAL_MS = 3_000;
-let relayed = 0;
 
 export const isRelay = (request: IncomingMessage): boolean =>
   headerOf(request.headers, 'upgrade') === RELAY_PROTOCOL && request.url?.startsWith(RELAY_PATH) === true;
 
-export async function relay(context: Context, request: IncomingMessage, stream: Duplex): Promise<void> {
+/** `relayed`: the streams under way; each is in it until it is closed. */
+export async function relay(
+  { context, relayed }: { context: Context; relayed: Set<Duplex> },
+  request: IncomingMessage,
+  stream: Duplex,
+): Promise<void> {
   const refuse = (status: string) => stream.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
   const isKnown = keyIsGood(context.config.sessionApiKeys, headerOf(request.headers, 'x-session-api-key'));
   if (context.init.state !== 'ready' || !isKnown) return void refuse('403 Forbidden');
-  if (relayed >= MAX_RELAYED) return void refuse('503 Service Unavailable');
+  if (relayed.size >= MAX_RELAYED) return void refuse('503 Service Unavailable');
+  relayed.add(stream);
+  stream.once('close', () => relayed.delete(stream));
   const port = request.url?.slice(RELAY_PATH.length);
   const app = (await findApps(context.config)).find((found) => String(found.port) === port);
   if (app === undefined) return void refuse('404 Not Found');
-  relayed++;
+  if (stream.destroyed) return;
   // Whatever it listens on, it answers here.
   const host = app.address.includes(':') ? '::1' : app.address.startsWith('127.') ? app.address : '127.0.0.1';
   const socket = connect({ port: app.port, host, allowHalfOpen: true, timeout: DIAL_MS });
@@ -38,7 +44,6 @@ export async function relay(context: Context, request: IncomingMessage, stream: 
   // 'close' follows.
   socket.on('error', () => undefined);
   socket.once('close', (hadError) => {
-    relayed--;
     // What was cut must not look complete.
     if (hadError) stream.destroy();
     else stream.end();

@@ -32,7 +32,11 @@ type Target =
 const AUTH_MS = 10_000;
 /** A message with images as data URLs. */
 const MAX_FRAME = 64 << 20;
+/** What a client may send before its key is known, in bytes: it is kept in memory until its frame is whole. */
+const MAX_UNKNOWN = 128 << 10;
 const PING_MS = 20_000;
+/** From a close frame to the end of the connection, ms. */
+const LAST_WORD_MS = 1_000;
 
 export interface Sockets {
   /** Closes every socket (1001: going away). */
@@ -43,9 +47,10 @@ export function serveSockets(server: Server, context: Context): Sockets {
   const accept = new WebSocketServer({ noServer: true, maxPayload: MAX_FRAME, perMessageDeflate: false });
   const sockets = new Set<WebSocket>();
   const alive = new WeakSet<WebSocket>();
+  const relayed = new Set<Duplex>();
   server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
     stream.on('error', () => stream.destroy());
-    if (isRelay(request)) return void relay(context, request, stream).catch(() => stream.destroy());
+    if (isRelay(request)) return void relay({ context, relayed }, request, stream).catch(() => stream.destroy());
     const url = targetUrl(request.url);
     const target = url !== undefined && context.init.state === 'ready' ? targetOf(url) : undefined;
     const given = url?.searchParams.get('session_api_key') ?? headerOf(request.headers, 'x-session-api-key');
@@ -59,7 +64,7 @@ export function serveSockets(server: Server, context: Context): Sockets {
       socket.on('error', () => socket.terminate());
       const start = () => serve(context, socket, target);
       if (given !== undefined || keys.length === 0) start();
-      else awaitKey(socket, keys, start);
+      else awaitKey({ socket, stream }, keys, start);
     });
   });
   const pinger = setInterval(() => {
@@ -73,7 +78,8 @@ export function serveSockets(server: Server, context: Context): Sockets {
     close() {
       clearInterval(pinger);
       for (const socket of sockets) socket.close(1001, 'Going away');
-      setTimeout(() => sockets.forEach((socket) => socket.terminate()), 1000).unref();
+      for (const stream of relayed) stream.destroy();
+      setTimeout(() => sockets.forEach((socket) => socket.terminate()), LAST_WORD_MS).unref();
     },
   };
 }
@@ -113,12 +119,28 @@ function resendOf(query: Query): Resend | undefined {
 }
 
 /** The key in the first frame: `{"type":"auth","session_api_key":"…"}`, within ten seconds. */
-function awaitKey(socket: WebSocket, keys: readonly string[], good: () => void): void {
+function awaitKey(
+  { socket, stream }: { socket: WebSocket; stream: Duplex },
+  keys: readonly string[],
+  good: () => void,
+): void {
+  let bytes = 0;
+  const count = (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes <= MAX_UNKNOWN) return;
+    stream.off('data', count);
+    socket.close(1009, 'The first frame is too large');
+    // Nothing more is read; the client has a moment to see why.
+    socket.pause();
+    setTimeout(() => socket.terminate(), LAST_WORD_MS).unref();
+  };
   const fail = () => socket.close(4001, 'Authentication failed');
   const timer = setTimeout(fail, AUTH_MS);
+  stream.on('data', count);
   socket.once('close', () => clearTimeout(timer));
   socket.once('message', (data, binary) => {
     clearTimeout(timer);
+    stream.off('data', count);
     const key = binary ? undefined : keyOf(String(data as Buffer));
     if (key !== undefined && keyIsGood(keys, key)) good();
     else fail();
