@@ -18,7 +18,9 @@ import { bundle, LEFT_OUT } from '../scripts/bundle.mjs';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const [folder, ...programs] = process.argv.slice(2);
 if (folder === undefined || programs.length === 0)
-  throw new Error('usage: node images/assemble.mjs FOLDER PROGRAM...   (operator, gateway, apiserver, sandbox)');
+  throw new Error(
+    'usage: node images/assemble.mjs FOLDER PROGRAM...   (operator, gateway, apiserver, apiserver/data, sandbox)',
+  );
 
 /** Loaded by `require` at run time, where a bundler does not see it. */
 const LOADED_LATER = { sandbox: ['@lydell/node-pty'] };

@@ -3,7 +3,7 @@ ARG NODE=22
 FROM docker.io/library/node:${NODE}-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN npm ci && node images/assemble.mjs /app operator gateway apiserver
+RUN npm ci && node images/assemble.mjs /app operator gateway apiserver apiserver/data
 
 # Node and the C library, no shell.
 FROM gcr.io/distroless/nodejs${NODE}-debian12

@@ -145,7 +145,11 @@ export function startLeaderElection(options: LeaseOptions): LeaderElection {
     term = mine;
     mine.ended = Promise.resolve()
       .then(() => options.lead(end.signal))
-      .catch((error: unknown) => log.error({ err: error, lease: name }, 'the work of the leader failed'));
+      .catch((error: unknown) => {
+        log.error({ err: error, lease: name }, 'the work of the leader failed');
+        // Leading without working helps nobody: this term ends at the next look, and another one may begin.
+        end.abort(error);
+      });
   };
   const endTerm = async (reason: string): Promise<void> => {
     if (term === undefined) return;

@@ -1,14 +1,12 @@
-/** Queue, controller, leader election, status writer and events on a clock that only the test moves. */
+/** Queue, controller, status writer and events on a clock that only the test moves. */
 import { Registry } from 'prom-client';
 import t from 'tap';
 import { createApplier } from './apply.js';
-import { KubeError, type KubeClient } from './client.js';
+import { KubeError } from './client.js';
 import { done, retry, stalled, startController, wait, type Outcome } from './controller.js';
 import { createEventRecorder } from './events.js';
 import { CONFIG_MAP, POD } from './kinds.js';
-import { startLeaderElection } from './lease.js';
 import { createKubeMetrics } from './metrics.js';
-import type { LeaseObject } from './objects.js';
 import { createQueue } from './queue.js';
 import { createStatusWriter } from './status.js';
 import { createFakeClock, settled } from './testing/clock.js';
@@ -161,120 +159,6 @@ t.test('controller: time limit, exclusivity and stop', async (t) => {
   await stopped;
   t.same([most, running, reasons[1]], [1, 0, 'the controller stops']);
   t.equal(clock.sleepers(), 0);
-});
-
-/** One Lease behind optimistic concurrency, with switches for faults. */
-function leaseServer() {
-  let stored: LeaseObject | undefined;
-  let version = 0;
-  const down = new Set<string>();
-  const clientOf = (who: string): Pick<KubeClient, 'get' | 'create' | 'replace'> => {
-    const put = <T extends KubeObject>(object: T): T => {
-      stored = structuredClone({
-        ...object,
-        metadata: { ...object.metadata, resourceVersion: String(++version) },
-      }) as unknown as LeaseObject;
-      return structuredClone(stored) as unknown as T;
-    };
-    const reach = (): void => {
-      if (down.has(who)) throw new KubeError('down', { code: 0, reason: 'Timeout' });
-    };
-    return {
-      get: async <T extends KubeObject>() => {
-        reach();
-        if (stored === undefined) throw notFound();
-        return structuredClone(stored) as unknown as T;
-      },
-      create: async (_kind, object) => {
-        reach();
-        if (stored !== undefined) throw new KubeError('a', { code: 409, reason: 'AlreadyExists' });
-        return put(object);
-      },
-      replace: async (_kind, object) => {
-        reach();
-        if (stored?.metadata.resourceVersion !== object.metadata.resourceVersion) throw conflict();
-        return put(object);
-      },
-    };
-  };
-  return { clientOf, down, spec: () => stored?.spec };
-}
-
-t.test('lease: one leader, hand-over, loss', async (t) => {
-  const clock = createFakeClock();
-  const server = leaseServer();
-  const working = new Set<string>();
-  let most = 0;
-  const start = (identity: string) =>
-    startLeaderElection({
-      client: server.clientOf(identity),
-      namespace: 'n',
-      name: 'l',
-      identity,
-      clock,
-      monotonicNow: clock.now,
-      log: silent,
-      random,
-      lead: async (signal) => {
-        working.add(identity);
-        most = Math.max(most, working.size);
-        await new Promise((resolve) => signal.addEventListener('abort', resolve));
-        working.delete(identity);
-      },
-    });
-  const a = start('a');
-  await clock.advance(0);
-  const b = start('b');
-  await clock.advance(30_000);
-  t.same([[...working], a.leads(), b.leads(), b.holder()], [['a'], true, false, 'a']);
-  t.match(server.spec(), { holderIdentity: 'a', leaseDurationSeconds: 15, leaseTransitions: 1 });
-  t.match(server.spec()?.renewTime, /\.\d{6}Z$/);
-
-  server.down.add('a');
-  await clock.advance(9_000);
-  t.ok(a.leads(), 'a failed renewal is not the end');
-  await clock.advance(1_001);
-  t.same([[...working], a.leads(), b.leads()], [[], false, false], 'steps down before anyone may take over');
-  await clock.advance(8_000);
-  t.same([[...working], b.leads()], [['b'], true], 'taken over after the lease duration');
-  t.equal(server.spec()?.leaseTransitions, 2);
-
-  server.down.delete('a');
-  await clock.advance(20_000);
-  t.same([[...working], a.holder()], [['b'], 'b']);
-  await b.stop();
-  t.equal(server.spec()?.holderIdentity, '', 'released');
-  await clock.advance(2_500);
-  t.same([...working], ['a'], 'a released lease is taken at the next try');
-  t.equal(most, 1, 'never two');
-  await a.stop();
-  t.equal(clock.sleepers(), 0);
-});
-
-t.test('lease: a suspended machine does not believe that it leads', async (t) => {
-  const clock = createFakeClock();
-  let monotonic = 0;
-  let wall = 0;
-  const server = leaseServer();
-  const election = startLeaderElection({
-    client: server.clientOf('a'),
-    namespace: 'n',
-    name: 'l',
-    identity: 'a',
-    clock: { now: () => clock.now() + wall, sleep: clock.sleep },
-    monotonicNow: () => monotonic,
-    log: silent,
-    random,
-    lead: (signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
-  });
-  await clock.advance(0);
-  t.ok(election.leads());
-  wall = 60_000;
-  t.notOk(election.leads(), 'by the wall clock');
-  wall = 0;
-  monotonic = 10_000;
-  t.notOk(election.leads(), 'by the monotonic clock');
-  await election.stop();
 });
 
 interface Thing extends KubeObject {

@@ -68,7 +68,7 @@ export interface WorldOptions {
   client: Pick<KubeClient, 'list' | 'watch'>;
   /** Undefined: all namespaces. */
   namespace: string | undefined;
-  /** Label selector of what this operator serves; undefined: all. Templates and the shared Service are everybody's. */
+  /** Label selector of what this operator serves; undefined: all. Templates and the shared Services are everybody's. */
   selector: string | undefined;
   clock: Clock;
   log: Log;

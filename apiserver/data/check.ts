@@ -126,7 +126,8 @@ const REPAIRS: Record<ProblemKind, string | undefined> = {
   foreign: undefined,
   'orphaned events':
     'DELETE FROM events WHERE conversation_id = $1 AND NOT EXISTS (SELECT 1 FROM conversations WHERE id = $1)',
-  'orphaned message': 'DELETE FROM pending_messages WHERE target = $1',
+  'orphaned message':
+    'DELETE FROM pending_messages WHERE target = $1 AND NOT EXISTS (SELECT 1 FROM conversations WHERE id = $1)',
 };
 
 /** Counts anew and deletes what belongs to nothing; answers what it left for a person. */

@@ -43,7 +43,7 @@ async function run(env: NodeJS.ProcessEnv, [command = '', ...options]: string[])
   }
   const config = readApiConfig(env);
   const log = createLog({ name: 'data', level: 'warn' });
-  const db = await openDatabase({ url: config.databaseUrl, log, maxConnections: 2 });
+  const db = await openDatabase({ url: config.databaseUrl, log, maxConnections: 2, statementMs: 0 });
   try {
     if (command === 'reseal') return await reseal(db, config);
     const repair = options.includes('--repair');

@@ -43,22 +43,27 @@ export function serverNotices({ url, pool, log }: NoticeOptions): Notices {
     if (notice.success && notice.data.from !== me) give(notice.data.topic, notice.data.id);
   };
 
-  /** Listens until the connection ends. Rejects when there is none. */
+  /** Listens until the connection ends, or all does. Rejects when there is no connection. */
   const listenOnce = async (): Promise<void> => {
     const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000, keepAlive: true });
     const ended = new Promise<void>((resolve) => client.once('end', resolve));
     client.on('error', () => undefined);
-    const stop = () => void client.end().catch(() => undefined);
-    stopping.signal.addEventListener('abort', stop, { once: true });
-    try {
-      client.on('notification', ({ payload }) => take(payload));
+    client.on('notification', ({ payload }) => take(payload));
+    const listen = async (): Promise<void> => {
       await client.connect();
       await client.query(`LISTEN ${CHANNEL}`);
       for (const topic of listeners.keys()) give(topic, undefined);
       await ended;
+    };
+    let stop = (): void => undefined;
+    const stopped = new Promise<void>((resolve) => (stop = resolve));
+    stopping.signal.addEventListener('abort', stop, { once: true });
+    try {
+      // A client that is ended while it connects never says how that went.
+      await Promise.race([listen(), stopped]);
     } finally {
       stopping.signal.removeEventListener('abort', stop);
-      stop();
+      void client.end().catch(() => undefined);
     }
   };
   const keepListening = async (): Promise<void> => {

@@ -23,6 +23,8 @@ export interface DatabaseOptions {
   log: Logger;
   /** Connections to a server at most. */
   maxConnections?: number;
+  /** What one statement may take on a server, ms; 0: any time. Default a minute. */
+  statementMs?: number;
 }
 
 const PGLITE = 'pglite:';

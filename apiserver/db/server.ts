@@ -9,10 +9,19 @@ import type { Database, DatabaseOptions, Query } from './open.js';
 /** Any number that the programs of one database agree on: ours for "migrating". */
 const MIGRATION_LOCK = 7_263_541;
 const CONNECT_MS = 10_000;
+/** Longer than any request waits: a stuck statement must not hold a connection, or a lock, for good. */
+const STATEMENT_MS = 60_000;
 
-export async function openServer({ url, log, maxConnections = 10 }: DatabaseOptions): Promise<Database> {
+export async function openServer(options: DatabaseOptions): Promise<Database> {
+  const { url, log, maxConnections = 10, statementMs = STATEMENT_MS } = options;
   const applied = await migrateServer(url);
-  const pool = new pg.Pool({ connectionString: url, max: maxConnections, connectionTimeoutMillis: CONNECT_MS });
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: maxConnections,
+    connectionTimeoutMillis: CONNECT_MS,
+    // A statement, since poolers in between refuse it as a parameter of the connection. The pool waits for it.
+    onConnect: async (client) => void (await client.query(`SET statement_timeout = ${statementMs}`)),
+  });
   const onPoolError = (error: Error) => log.warn({ err: error }, 'a database connection was lost');
   pool.on('error', onPoolError);
   const prisma = new PrismaClient({ adapter: new PrismaPg(pool) });

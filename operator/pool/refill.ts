@@ -77,9 +77,9 @@ export function createRefill({ world, children, installation, clock, crash }: Re
       templateHash: s.hash,
       initKeys: initKeys.name,
     });
+    await children.ensureService(pod.metadata.namespace ?? '', slot, signal);
     memory.pending.set(slot, clock.now() + PENDING_MS);
     try {
-      await children.ensureService(pod.metadata.namespace ?? '', slot, signal);
       if (claim !== undefined) await children.createClaim(claim, signal);
       await children.createPod(pod, signal);
       memory.pending.delete(slot);

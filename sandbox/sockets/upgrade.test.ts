@@ -1,36 +1,19 @@
 /** What sockets hold back, with a real server: frames of nobody, and connections to apps that were cut early. */
 import { once } from 'node:events';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { PassThrough, type Duplex } from 'node:stream';
 import t from 'tap';
 import { WebSocket } from 'ws';
 import { RELAY_PATH, RELAY_PROTOCOL } from '../../contracts/relay.js';
-import { systemClock } from '../../process/clock.js';
-import { createLog } from '../../process/log.js';
 import { readServerConfig } from '../config.js';
 import type { Context } from '../context.js';
-import { startServer } from '../server.js';
+import { environmentOf, folder, KEY, startHere } from '../testing/server.js';
 import { relay } from './relay.js';
 
-const KEY = 'upgrade-test-key';
-const root = realpathSync(mkdtempSync(join(tmpdir(), 'upgrade-')));
-const config = readServerConfig({
-  PATH: process.env['PATH'],
-  HOME: root,
-  HOST: '127.0.0.1',
-  PORT: '0',
-  OH_SESSION_API_KEYS_0: KEY,
-  OH_SECRET_KEY: 'nobody may see this',
-  OH_ENABLE_VSCODE: 'false',
-  OH_CONVERSATIONS_PATH: join(root, 'conversations'),
-  OH_BASH_EVENTS_DIR: join(root, 'bash_events'),
-  SANDLOT_WORKSPACE_ROOT: root,
-});
-const server = await startServer({ config, log: createLog({ name: 'test', level: 'silent' }), clock: systemClock });
+const dir = folder(t);
+const config = readServerConfig(environmentOf(dir));
+const server = await startHere(dir);
 const app = spawn(
   process.execPath,
   [
@@ -43,7 +26,6 @@ const port = Number(String(((await once(app.stdout, 'data')) as [Buffer])[0]));
 t.teardown(async () => {
   app.kill();
   await server.close();
-  rmSync(root, { recursive: true, force: true });
 });
 
 t.test('a first frame without key is not kept in memory, however long it says it is', async (t) => {

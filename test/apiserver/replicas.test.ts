@@ -222,6 +222,22 @@ t.test('an orderly stop hands its starts over at once', async (t) => {
   await reached(b, task.id, 'READY');
 });
 
+t.test('a database may be closed as soon as it is open; no statement takes for ever', async (t) => {
+  const brief = await openDatabase({ url: databaseUrl, log: quiet() });
+  await brief.close();
+  const timeout = async (statementMs?: number) => {
+    const one = await openDatabase({
+      url: databaseUrl,
+      log: quiet(),
+      ...(statementMs === undefined ? {} : { statementMs }),
+    });
+    const [row] = await one.query<{ statement_timeout: string }>('SHOW statement_timeout');
+    await one.close();
+    return row?.statement_timeout;
+  };
+  t.same([await timeout(), await timeout(0)], ['1min', '0']);
+});
+
 t.test('the end', async () => {
   await b.stop();
   await db.close();

@@ -1,0 +1,153 @@
+/** Leader election on a clock that only the test moves. */
+import t from 'tap';
+import { KubeError, type KubeClient } from './client.js';
+import { startLeaderElection } from './lease.js';
+import type { LeaseObject } from './objects.js';
+import { createFakeClock } from './testing/clock.js';
+import type { KubeObject } from './types.js';
+
+const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+const random = () => 0;
+const conflict = () => new KubeError('c', { code: 409, reason: 'Conflict' });
+const notFound = () => new KubeError('n', { code: 404, reason: 'NotFound' });
+
+/** One Lease behind optimistic concurrency, with switches for faults. */
+function leaseServer() {
+  let stored: LeaseObject | undefined;
+  let version = 0;
+  const down = new Set<string>();
+  const clientOf = (who: string): Pick<KubeClient, 'get' | 'create' | 'replace'> => {
+    const put = <T extends KubeObject>(object: T): T => {
+      stored = structuredClone({
+        ...object,
+        metadata: { ...object.metadata, resourceVersion: String(++version) },
+      }) as unknown as LeaseObject;
+      return structuredClone(stored) as unknown as T;
+    };
+    const reach = (): void => {
+      if (down.has(who)) throw new KubeError('down', { code: 0, reason: 'Timeout' });
+    };
+    return {
+      get: async <T extends KubeObject>() => {
+        reach();
+        if (stored === undefined) throw notFound();
+        return structuredClone(stored) as unknown as T;
+      },
+      create: async (_kind, object) => {
+        reach();
+        if (stored !== undefined) throw new KubeError('a', { code: 409, reason: 'AlreadyExists' });
+        return put(object);
+      },
+      replace: async (_kind, object) => {
+        reach();
+        if (stored?.metadata.resourceVersion !== object.metadata.resourceVersion) throw conflict();
+        return put(object);
+      },
+    };
+  };
+  return { clientOf, down, spec: () => stored?.spec };
+}
+
+t.test('lease: one leader, hand-over, loss', async (t) => {
+  const clock = createFakeClock();
+  const server = leaseServer();
+  const working = new Set<string>();
+  let most = 0;
+  const start = (identity: string) =>
+    startLeaderElection({
+      client: server.clientOf(identity),
+      namespace: 'n',
+      name: 'l',
+      identity,
+      clock,
+      monotonicNow: clock.now,
+      log: silent,
+      random,
+      lead: async (signal) => {
+        working.add(identity);
+        most = Math.max(most, working.size);
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        working.delete(identity);
+      },
+    });
+  const a = start('a');
+  await clock.advance(0);
+  const b = start('b');
+  await clock.advance(30_000);
+  t.same([[...working], a.leads(), b.leads(), b.holder()], [['a'], true, false, 'a']);
+  t.match(server.spec(), { holderIdentity: 'a', leaseDurationSeconds: 15, leaseTransitions: 1 });
+  t.match(server.spec()?.renewTime, /\.\d{6}Z$/);
+
+  server.down.add('a');
+  await clock.advance(9_000);
+  t.ok(a.leads(), 'a failed renewal is not the end');
+  await clock.advance(1_001);
+  t.same([[...working], a.leads(), b.leads()], [[], false, false], 'steps down before anyone may take over');
+  await clock.advance(8_000);
+  t.same([[...working], b.leads()], [['b'], true], 'taken over after the lease duration');
+  t.equal(server.spec()?.leaseTransitions, 2);
+
+  server.down.delete('a');
+  await clock.advance(20_000);
+  t.same([[...working], a.holder()], [['b'], 'b']);
+  await b.stop();
+  t.equal(server.spec()?.holderIdentity, '', 'released');
+  await clock.advance(2_500);
+  t.same([...working], ['a'], 'a released lease is taken at the next try');
+  t.equal(most, 1, 'never two');
+  await a.stop();
+  t.equal(clock.sleepers(), 0);
+});
+
+t.test('lease: a suspended machine does not believe that it leads', async (t) => {
+  const clock = createFakeClock();
+  let monotonic = 0;
+  let wall = 0;
+  const server = leaseServer();
+  const election = startLeaderElection({
+    client: server.clientOf('a'),
+    namespace: 'n',
+    name: 'l',
+    identity: 'a',
+    clock: { now: () => clock.now() + wall, sleep: clock.sleep },
+    monotonicNow: () => monotonic,
+    log: silent,
+    random,
+    lead: (signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+  });
+  await clock.advance(0);
+  t.ok(election.leads());
+  wall = 60_000;
+  t.notOk(election.leads(), 'by the wall clock');
+  wall = 0;
+  monotonic = 10_000;
+  t.notOk(election.leads(), 'by the monotonic clock');
+  await election.stop();
+});
+
+t.test('lease: a leader whose work fails does not lead on without working', async (t) => {
+  const clock = createFakeClock();
+  let terms = 0;
+  let ending: AbortSignal | undefined;
+  const election = startLeaderElection({
+    client: leaseServer().clientOf('a'),
+    namespace: 'n',
+    name: 'l',
+    identity: 'a',
+    clock,
+    monotonicNow: clock.now,
+    log: silent,
+    random,
+    lead: async (signal) => {
+      terms += 1;
+      if (terms === 1) throw new Error('no');
+      ending = signal;
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    },
+  });
+  await clock.advance(0);
+  t.notOk(election.leads());
+  await clock.advance(10_000);
+  t.same([terms, election.leads(), ending?.aborted], [2, true, false], 'it works again');
+  await election.stop();
+});
