@@ -32,7 +32,11 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
     transform: ({ schema, url, route }) => ({ url, schema: { ...jsonSchemas(schema ?? {}), ...told(route, url) } }),
   });
   app.get(DOCUMENT, { schema: { hide: true } }, () => app.swagger());
-  await app.register(swaggerUi, { routePrefix: DOCUMENT_PAGE, uiConfig: { url: DOCUMENT, deepLinking: true } });
+  await app.register(swaggerUi, {
+    routePrefix: DOCUMENT_PAGE,
+    uiConfig: { deepLinking: true },
+    theme: { title: 'Sandlot API' },
+  });
 }
 
 /** What a route tells of itself without saying it. */

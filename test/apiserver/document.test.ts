@@ -48,7 +48,8 @@ t.test('its page loads nothing from elsewhere and works under the policy of the 
   t.notMatch(page.text, /(src|href)="(https?:)?\/\//);
   t.notMatch(page.text, /<script>|<script [^>]*>\s*\S+\s*<\/script>/, 'no inline scripts');
   const script = await rig.call('GET', '/docs/static/swagger-initializer.js');
-  t.match(script, { status: 200, text: /\/openapi\.json/ });
+  t.match(script, { status: 200, text: /resolveUrl\('\.\/json'\)/ });
+  t.same((await rig.call('GET', '/docs/json')).body, (await rig.call('GET', '/openapi.json')).body, 'what it shows');
 });
 
 t.test('errors have the members of RFC 9457 beside the compatible ones', async (t) => {
