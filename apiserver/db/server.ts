@@ -19,8 +19,8 @@ export async function openServer(options: DatabaseOptions): Promise<Database> {
     connectionString: url,
     max: maxConnections,
     connectionTimeoutMillis: CONNECT_MS,
-    // A statement, since poolers in between refuse it as a parameter of the connection. The pool waits for it.
-    onConnect: async (client) => void (await client.query(`SET statement_timeout = ${statementMs}`)),
+    // A statement, since poolers in between refuse it as a parameter of the connection. The pool waits for its promise.
+    onConnect: (client): unknown => client.query(`SET statement_timeout = ${statementMs}`),
   });
   const onPoolError = (error: Error) => log.warn({ err: error }, 'a database connection was lost');
   pool.on('error', onPoolError);
