@@ -37,6 +37,47 @@ export interface ModelUsage {
   priceUnknown?: boolean;
 }
 
+/** A conversation on this server that an agent gives a part of its task to: same workspace, same secrets. */
+export interface Child {
+  /** UUID with dashes. */
+  id: string;
+  /** What its parent calls it, for instance `task_00000001`; unique among the parent's. */
+  name: string;
+}
+
+export interface ChildRequest {
+  /** Shown as the title; null: the name. */
+  description: string | null;
+  /** Which kind of sub-agent, for logs and people. */
+  type: string;
+  agent: AgentConfig;
+  maxIterations: number;
+  confirmationPolicy: ConfirmationPolicy;
+  hookConfig: Record<string, unknown> | null;
+}
+
+export interface ChildEnd {
+  status: ExecutionStatus;
+  /** The last word of its agent; may be empty. */
+  answer: string;
+  /** What went wrong, in words of the conversation's own error. */
+  problem: string | null;
+}
+
+export interface Children {
+  /** 0 for a conversation that a client made, 1 for its children. */
+  readonly depth: number;
+  list(): readonly Child[];
+  /** Definitions of sub-agents that the client brought with the conversation. */
+  definitions(): readonly unknown[];
+  create(request: ChildRequest): Promise<Child>;
+  /**
+   * Says `prompt` to the child and lets it work; resolves when it stopped. Its statistics are in the parent's then, as
+   * `task:<name>`. A signal stops it: `signal` now, `pause` after its step.
+   */
+  work(child: Child, prompt: string, signals: { signal: AbortSignal; pause?: AbortSignal }): Promise<ChildEnd>;
+}
+
 export interface Secrets {
   /** The secrets whose names occur in the command, as environment variables; look-ups are resolved now (bounded time). */
   forCommand(command: string): Promise<Record<string, string>>;
@@ -56,6 +97,8 @@ export interface AgentConversation {
   readonly log: Logger;
   readonly clock: Clock;
   readonly secrets: Secrets;
+  /** Absent where conversations cannot have children. */
+  readonly children?: Children;
 
   settings(): Readonly<ConversationSettings>;
   status(): ExecutionStatus;

@@ -1,6 +1,7 @@
 /** From the calls of an answer to stored actions, and from actions to observations. */
 import { randomUUID } from 'node:crypto';
 import type { AgentEventOf, NewEvent, Observation, SecurityRisk, TextContent } from '../../contracts/agent/events.js';
+import type { RunSignals } from '../seam.js';
 import { text } from '../tools/tool.js';
 import { parseCall, type ParsedCall } from './arguments.js';
 import { needsConfirmation } from './confirmation.js';
@@ -159,13 +160,13 @@ type Executed = 'done' | 'finished' | 'interrupted';
 
 type Ran = { observation: Observation } | { error: unknown };
 
-async function runTool(worker: Worker, event: ActionEvent, signal: AbortSignal): Promise<Ran> {
+async function runTool(worker: Worker, event: ActionEvent, signals: RunSignals): Promise<Ran> {
   const action = { ...event.action, ...worker.unmasked.get(event.id), kind: event.action?.kind ?? '' };
   worker.unmasked.delete(event.id);
   const tool = worker.tools.get(event.tool_name);
   if (tool === undefined) return { error: new Error(notFound(worker, event.tool_name)) };
   try {
-    return { observation: await tool.run(action, { signal }) };
+    return { observation: await tool.run(action, { signal: signals.interrupt, pause: signals.pause }) };
   } catch (error) {
     return { error };
   }
@@ -218,10 +219,13 @@ export function batchesOf<T>(actions: T[], options: { limit: number; parallel: (
 }
 
 /** Runs actions in their order; what follows an interrupt or a finish is not run, and says so. Called inside `whileTools`. */
-export async function executeActions(worker: Worker, actions: ActionEvent[], signal: AbortSignal): Promise<Executed> {
+export async function executeActions(worker: Worker, actions: ActionEvent[], signals: RunSignals): Promise<Executed> {
+  const signal = signals.interrupt;
   const limit = Math.max(1, worker.conversation.settings().agent.tool_concurrency_limit);
-  const parallel = (event: ActionEvent): boolean =>
-    worker.tools.get(event.tool_name)?.annotations.readOnlyHint === true;
+  const parallel = (event: ActionEvent): boolean => {
+    const tool = worker.tools.get(event.tool_name);
+    return tool?.concurrent ?? tool?.annotations.readOnlyHint === true;
+  };
   let state: Executed = 'done';
   for (const batch of batchesOf(actions, { limit, parallel })) {
     if (state === 'finished') {
@@ -231,7 +235,7 @@ export async function executeActions(worker: Worker, actions: ActionEvent[], sig
         });
       continue;
     }
-    const ran = signal.aborted ? [] : await Promise.all(batch.map((event) => runTool(worker, event, signal)));
+    const ran = signal.aborted ? [] : await Promise.all(batch.map((event) => runTool(worker, event, signals)));
     for (const [index, event] of batch.entries()) {
       const end = await appendResult(worker, event, { ran: ran[index] ?? { error: signal.reason }, signal });
       if (state !== 'finished') state = end;

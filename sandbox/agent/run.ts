@@ -60,7 +60,7 @@ async function executePending(worker: Worker, signals: RunSignals): Promise<Step
     const view = await worker.view.refresh();
     const waiting = openCalls(view.events).filter((event) => event.action != null);
     if (waiting.length === 0) return 'again';
-    return endOf(await executeActions(worker, waiting, signals.interrupt));
+    return endOf(await executeActions(worker, waiting, signals));
   });
 }
 
@@ -143,7 +143,7 @@ async function act(worker: Worker, response: LlmResponse, signals: RunSignals): 
   }
   const actions = await appendActions(worker, response);
   if (mustWait(worker, actions)) return 'waiting_for_confirmation';
-  return endOf(await executeActions(worker, actions, signals.interrupt));
+  return endOf(await executeActions(worker, actions, signals));
 }
 
 async function appendAnswer({ conversation }: Worker, response: LlmResponse): Promise<void> {

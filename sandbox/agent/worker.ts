@@ -10,6 +10,7 @@ import { LINE_RUNNER_WAITING } from './llm/line-runner.js';
 import { LINE_RUNNER } from './llm/names.js';
 import { openLlm } from './llm/open.js';
 import type { Llm } from './llm/types.js';
+import { subAgentsOf } from './sub-agent.js';
 import { createViewReader, type ViewReader } from './view.js';
 
 export interface Worker {
@@ -32,6 +33,7 @@ export interface Worker {
 const MODEL_WAITING = { quietNeedsPort: false, onBusy: 'refuse' as const };
 
 function toolsOf(conversation: AgentConversation, agent: AgentConfig): Map<string, Tool> {
+  const subAgents = subAgentsOf(conversation);
   const made = createTools(
     { tools: agent.tools, defaults: agent.include_default_tools, filter: agent.filter_tools_regex },
     {
@@ -42,6 +44,7 @@ function toolsOf(conversation: AgentConversation, agent: AgentConfig): Map<strin
       secretsFor: (command) => conversation.secrets.forCommand(command),
       mapPath: (path) => mapWorkspacePath(path),
       waiting: () => (conversation.settings().agent.llm.model === LINE_RUNNER ? LINE_RUNNER_WAITING : MODEL_WAITING),
+      ...(subAgents === undefined ? {} : { subAgents }),
     },
   );
   if (made.unknown.length > 0)
@@ -70,12 +73,15 @@ async function openMcp(
 export function createWorker(conversation: AgentConversation): Worker {
   const tools = toolsOf(conversation, conversation.settings().agent);
   let mcp: Promise<McpServers | undefined> | undefined;
+  let prepared: Promise<unknown> | undefined;
   const open = (config: LlmConfig): Llm => openLlm(config, { clock: conversation.clock, log: conversation.log });
   return {
     conversation,
     tools,
     connected: async () => {
+      prepared ??= Promise.all([...tools.values()].map(async (tool) => tool.prepare?.()));
       mcp ??= openMcp(conversation, conversation.settings().agent, tools);
+      await prepared;
       const servers = await mcp;
       await servers?.settled();
       return servers?.problems ?? [];

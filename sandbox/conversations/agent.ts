@@ -221,7 +221,7 @@ export function agentFromSettings(settings: Record<string, unknown>): AgentConfi
   const tools = settings['tools'] as { name: string }[] | null | undefined;
   return completeAgent({
     llm,
-    tools: tools ?? USUAL_TOOLS.map((name) => ({ name, params: {} })),
+    tools: tools ?? usualTools(settings).map((name) => ({ name, params: {} })),
     mcp_config: settings['mcp_config'] ?? {},
     agent_context: settings['agent_context'] ?? null,
     tool_concurrency_limit: settings['tool_concurrency_limit'] ?? 1,
@@ -237,4 +237,9 @@ export function agentFromSettings(settings: Record<string, unknown>): AgentConfi
   });
 }
 
-const USUAL_TOOLS = ['terminal', 'file_editor', 'task_tracker'];
+const usualTools = (settings: Record<string, unknown>): string[] => [
+  'terminal',
+  'file_editor',
+  'task_tracker',
+  ...(settings['enable_sub_agents'] === true ? ['task_tool_set'] : []),
+];

@@ -5,10 +5,11 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { DEFAULT_SOURCE, type AgentEvent, type ExecutionStatus, type NewEvent } from '../../contracts/agent/events.js';
+import type { Metrics } from '../../contracts/agent/stats.js';
 import type { Logger } from '../../process/log.js';
 import { openLog, type EventLog } from '../log/log.js';
 import { ROOT } from '../log/index.js';
-import type { AgentConversation, Clock, ModelUsage } from '../seam.js';
+import type { AgentConversation, Children, Clock, ModelUsage } from '../seam.js';
 import { withoutNulls } from './forms.js';
 import { fullState } from './info.js';
 import { createMutex } from './mutex.js';
@@ -26,6 +27,8 @@ export interface Conversation extends AgentConversation {
   /** Changes the record and writes it; resolves when it is on disk. `announce` names the state keys that sockets hear of. */
   update(change: (record: ConversationRecord) => void, announce?: StateKey[]): Promise<void>;
   setStatus(status: ExecutionStatus): Promise<void>;
+  /** Takes over the statistics of a sub-agent, in place of its former ones, and announces them. */
+  adopt(usageId: string, metrics: Metrics): Promise<void>;
   onTransient(listener: TransientListener): () => void;
   /** Makes an event that is sent, never stored. */
   transient(event: NewEvent): Record<string, unknown>;
@@ -54,6 +57,7 @@ export interface ConversationOptions {
   touch: () => void;
   log: Logger;
   clock: Clock;
+  children: Children;
 }
 
 /** The record is written at the latest this long after an event changed it. */
@@ -188,6 +192,7 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
     log,
     clock,
     secrets,
+    children: options.children,
     exclusive,
     whileTools,
     append,
@@ -235,6 +240,10 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
       const at = clock.now() / 1000;
       await events.appendUsage({ usage, at });
       record.stats = addUsage(record.stats, usage, at);
+      await announce('stats', totalsOf(record.stats));
+    },
+    async adopt(usageId, metrics) {
+      await update((r) => (r.stats = { usage_to_metrics: { ...r.stats.usage_to_metrics, [usageId]: metrics } }));
       await announce('stats', totalsOf(record.stats));
     },
     agentState: () => record.agentState,

@@ -5,7 +5,7 @@ import type { Logger } from '../../process/log.js';
 import type { ServerConfig } from '../config.js';
 import { HttpError } from '../http/errors.js';
 import { parseUuid } from '../http/uuid.js';
-import type { AgentRuntime, Clock } from '../seam.js';
+import type { AgentRuntime, Children, Clock } from '../seam.js';
 import { prepareWorkspace } from '../services/repository.js';
 import type { Webhooks } from '../webhooks/webhooks.js';
 import { openConversation, type Conversation } from './conversation.js';
@@ -13,7 +13,7 @@ import { folderName } from './info.js';
 import { createLeaseKeeper } from './lease.js';
 import { ensureFolder, LOG, readRecord, writeRecord, type ConversationRecord } from './record.js';
 import { recoverRun } from './recover.js';
-import { createRunner, type Runner, type RunSlots } from './runner.js';
+import { createRunner, UNLIMITED, type Runner, type RunSlots } from './runner.js';
 import type { PathMap } from './workspace.js';
 
 /** A conversation that this server owns. */
@@ -46,6 +46,8 @@ export interface HoldingsOptions {
   /** Tells the conversation webhook. */
   announce: (record: ConversationRecord) => void;
   touch: () => void;
+  /** The sub-agents of a conversation. */
+  children: (id: string) => Children;
   log: Logger;
   clock: Clock;
 }
@@ -214,13 +216,14 @@ async function open(options: HoldingsOptions, entry: Entry): Promise<Live> {
     touch: options.touch,
     log: log.child({ conversation: entry.record.id }),
     clock: options.clock,
+    children: options.children(entry.record.id),
   });
   const runner = createRunner({
     conversation,
     runtime: options.runtime,
-    slots: options.slots,
+    slots: entry.record.task === undefined ? options.slots : UNLIMITED,
     notify: () => options.announce(conversation.record),
   });
-  await options.webhooks.follow(conversation);
+  if (entry.record.task === undefined) await options.webhooks.follow(conversation);
   return { conversation, runner };
 }

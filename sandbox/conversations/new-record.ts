@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Message } from '../../contracts/agent/events.js';
 import { HttpError } from '../http/errors.js';
+import type { ChildRequest } from '../seam.js';
 import { agentFromSettings, toolModules } from './agent.js';
 import type { ConversationRecord } from './record.js';
 import type { ForkRequest, StartRequest } from './requests.js';
@@ -10,6 +11,21 @@ import type { ForkRequest, StartRequest } from './requests.js';
 export function userMessage(given: NonNullable<StartRequest['initial_message']>): Message {
   return { role: 'user', content: given.content, thinking_blocks: [] };
 }
+
+/** Of a conversation in which nothing happened. A function: each record has lists of its own. */
+const empty = () => ({
+  agentState: {},
+  activatedSkills: [],
+  blockedActions: {},
+  blockedMessages: {},
+  forkedFrom: null,
+  childIds: [],
+  status: 'idle' as const,
+  lastUserMessageId: null,
+  leafId: null,
+  stats: { usage_to_metrics: {} },
+  logLength: 0,
+});
 
 /** `now` in microseconds. Throws HttpError 422 when there is no agent to be found in it. */
 export function newRecord(request: StartRequest, now: number): ConversationRecord {
@@ -33,27 +49,44 @@ export function newRecord(request: StartRequest, now: number): ConversationRecor
     userId: request.user_id ?? null,
     clientTools: request.client_tools ?? [],
     toolModules: toolModules(agent, request.tool_module_qualnames ?? {}),
-    agentState: {},
-    activatedSkills: [],
-    blockedActions: {},
-    blockedMessages: {},
-    forkedFrom: null,
+    ...empty(),
     parentId: request.parent_conversation_id ?? null,
-    childIds: [],
-    status: 'idle',
-    lastUserMessageId: null,
-    leafId: null,
-    stats: { usage_to_metrics: {} },
-    logLength: 0,
     plugins: request.plugins ?? [],
+    ...(request.agent_definitions == null ? {} : { agentDefinitions: request.agent_definitions }),
+  };
+}
+
+/** A sub-agent's conversation: workspace, secrets and rules of its parent, and an agent of its own. */
+export function childRecord(
+  parent: ConversationRecord,
+  request: ChildRequest & { name: string },
+  now: number,
+): ConversationRecord {
+  return {
+    ...structuredClone(parent),
+    ...empty(),
+    navigatedToRoot: false,
+    tags: {},
+    id: randomUUID(),
+    createdAt: now,
+    updatedAt: now,
+    agent: structuredClone(request.agent),
+    maxIterations: request.maxIterations,
+    confirmationPolicy: request.confirmationPolicy,
+    hookConfig: request.hookConfig,
+    title: request.description ?? request.name,
+    autotitle: false,
+    parentId: parent.id,
+    task: { name: request.name, type: request.type },
   };
 }
 
 /** A copy of a conversation that goes its own way from an event on (the last one when none is named). It keeps all keys. */
 export function forkedRecord(source: ConversationRecord, request: ForkRequest, now: number): ConversationRecord {
   const eventId = request.from_event_id ?? null;
+  const { task: _task, ...copy } = structuredClone(source);
   return {
-    ...structuredClone(source),
+    ...copy,
     id: request.id ?? randomUUID(),
     createdAt: now,
     updatedAt: now,

@@ -35,6 +35,10 @@ export interface ConversationRecord {
   forkedFrom: { conversationId: string; eventId: string | null } | null;
   parentId: string | null;
   childIds: string[];
+  /** A sub-agent's conversation: what its parent calls it, and its kind. Absent: a client made it. */
+  task?: { name: string; type: string };
+  /** Definitions of sub-agents that the client brought (AgentDefinition). */
+  agentDefinitions?: unknown[];
   status: ExecutionStatus;
   lastUserMessageId: string | null;
   /** Last event of the active branch. */

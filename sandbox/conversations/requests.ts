@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { ConfirmationPolicy } from '../../contracts/agent/requests.js';
 import { valueError } from '../http/validate.js';
+import { definitionSchema } from '../services/sub-agents.js';
 import { parseUuid } from '../http/uuid.js';
 import { agentSchema, llmSchema, pythonList } from './agent.js';
 import { secretSchema } from './secrets.js';
@@ -94,6 +95,7 @@ export const startSchema = z.looseObject({
   stuck_detection: z.boolean().default(true),
   secrets: z.record(z.string(), secretSchema).nullish(),
   tool_module_qualnames: z.record(z.string(), z.string()).nullish(),
+  agent_definitions: z.array(definitionSchema).nullish(),
   client_tools: z.array(z.unknown()).nullish(),
   plugins: z.array(z.unknown()).nullish(),
   hook_config: z.looseObject({}).nullish(),

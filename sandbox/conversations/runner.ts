@@ -15,6 +15,8 @@ export interface Runner {
   respond(accept: boolean, reason: string): Promise<void>;
   /** Stops a run now. `paused`: the conversation says so (shutdown); else nothing is written (deletion, lost lease). */
   stop(how: 'paused' | 'silent'): Promise<void>;
+  /** Resolves when the run that goes on, and those that follow it at once, are over and told. */
+  ended(): Promise<void>;
 }
 
 export interface RunnerOptions {
@@ -46,6 +48,9 @@ export function createRunSlots(limit: () => number): RunSlots {
   };
 }
 
+/** For runs that are part of another one, which has a slot. */
+export const UNLIMITED: RunSlots = { free: () => true, take: () => () => undefined };
+
 export const runLimitReached = () => new HttpError(429, 'Conversation run limit reached. Retry the request later.');
 
 interface CurrentRun {
@@ -65,6 +70,7 @@ const PAUSE_WAIT_MS = 2000;
 export function createRunner(options: RunnerOptions): Runner {
   const { conversation, slots } = options;
   let current: CurrentRun | undefined;
+  let last: Promise<void> = Promise.resolve();
 
   const start = async () => {
     if (current !== undefined)
@@ -93,6 +99,7 @@ export function createRunner(options: RunnerOptions): Runner {
       })
       .then(() => (run.again === true && current === undefined ? start() : undefined))
       .catch((error: unknown) => conversation.log.error({ err: error }, 'a message was not answered'));
+    last = run.done;
   };
 
   const work = async (run: CurrentRun) => {
@@ -193,6 +200,12 @@ export function createRunner(options: RunnerOptions): Runner {
       run.stopped = how;
       run.interrupt.abort();
       await run.done;
+    },
+    async ended() {
+      for (let seen: Promise<void> | undefined; seen !== last;) {
+        seen = last;
+        await seen;
+      }
     },
   };
 }

@@ -7,6 +7,7 @@ import type { ServerConfig } from '../config.js';
 import { HttpError } from '../http/errors.js';
 import type { AgentRuntime, Clock } from '../seam.js';
 import type { Webhooks } from '../webhooks/webhooks.js';
+import { createChildren } from './children.js';
 import { createHoldings, type Live } from './holdings.js';
 import { AVAILABLE, conversationInfo, folderName } from './info.js';
 import { createMutex } from './mutex.js';
@@ -25,6 +26,7 @@ export interface Conversations {
   create(request: StartRequest): Promise<{ record: ConversationRecord; created: boolean }>;
   /** The record, also of conversations that another server owns. */
   record(id: string): ConversationRecord | undefined;
+  /** Those that clients made; sub-agents' are found by their parent. */
   records(): ConversationRecord[];
   /** Undefined when it is unknown or another server's. */
   live(id: string): Promise<Live | undefined>;
@@ -68,9 +70,13 @@ export function createConversations(options: ConversationsOptions): Conversation
       runtime: how.runtime === false ? null : AVAILABLE,
       ...(how.includeSkills === undefined ? {} : { includeSkills: how.includeSkills }),
     });
-  const announce = (record: ConversationRecord) => webhooks.announce(info(record, { runtime: false }));
-  const holdings = createHoldings({ ...options, slots, announce });
-  const { record, records, live } = holdings;
+  const announce = (record: ConversationRecord) => {
+    if (record.task === undefined) webhooks.announce(info(record, { runtime: false }));
+  };
+  const children = (id: string) => createChildren({ ...options, holdings: () => holdings }, id);
+  const holdings = createHoldings({ ...options, slots, announce, children });
+  const { record, live } = holdings;
+  const records = () => holdings.records().filter((known) => known.task === undefined);
 
   const message: Conversations['message'] = async (target, text, how) => {
     await target.runner.message(text, how);
@@ -88,6 +94,17 @@ export function createConversations(options: ConversationsOptions): Conversation
     if (conversation.record.title !== null || title === '') return;
     await conversation.setTitle(title);
     announce(conversation.record);
+  };
+  /** Sub-agents end with the conversation that they worked for. */
+  const removeTasks = async ({ childIds }: ConversationRecord) => {
+    for (const id of childIds) {
+      const known = record(id);
+      if (known?.task === undefined) continue;
+      const opened = await live(id);
+      await opened?.runner.stop('silent');
+      await removeTasks(known);
+      if (opened !== undefined) await holdings.remove(id);
+    }
   };
   const create = async (request: StartRequest) => {
     const known = request.conversation_id == null ? undefined : record(request.conversation_id);
@@ -127,6 +144,7 @@ export function createConversations(options: ConversationsOptions): Conversation
       opened.conversation.record.status = 'deleting';
       announce(opened.conversation.record);
       await webhooks.flush(LAST_WORD_MS.deletion);
+      await removeTasks(opened.conversation.record);
       await holdings.remove(id);
       return true;
     },

@@ -61,6 +61,33 @@ function addTokens(total: TokenUsage, one: TokenUsage): TokenUsage {
 
 const append = <T>(list: T[] | undefined, more: T[]): T[] => [...(list ?? []), ...more].slice(-KEPT);
 
+/** All usages as one: sums, the longest context window, the single calls by time. */
+export function combined(stats: ConversationStats): Metrics {
+  const all = Object.values(stats.usage_to_metrics);
+  const model = all[0]?.model_name ?? 'default';
+  return {
+    model_name: model,
+    accumulated_cost: all.reduce((sum, each) => sum + each.accumulated_cost, 0),
+    max_budget_per_task: null,
+    accumulated_token_usage: all.reduce(
+      (sum, each) => addTokens(sum, each.accumulated_token_usage ?? emptyUsage(model)),
+      emptyUsage(model),
+    ),
+    costs: append(
+      [],
+      all.flatMap((each) => each.costs ?? []),
+    ),
+    response_latencies: append(
+      [],
+      all.flatMap((each) => each.response_latencies ?? []),
+    ),
+    token_usages: append(
+      [],
+      all.flatMap((each) => each.token_usages ?? []),
+    ),
+  };
+}
+
 /** Totals only, as state updates carry them. */
 export const totalsOf = (stats: ConversationStats): ConversationStats => ({
   usage_to_metrics: Object.fromEntries(

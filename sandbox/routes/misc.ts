@@ -11,6 +11,7 @@ import { readHooks } from '../services/hooks.js';
 import { listApps } from '../services/apps.js';
 import { MODELS, modelsOf, PROVIDERS } from '../services/models.js';
 import { loadSkills } from '../services/skills.js';
+import { agentInfo, findAgents } from '../services/sub-agents.js';
 import { createTitles } from '../services/titles.js';
 import { toolCatalog, toolNames } from '../tools/catalog.js';
 
@@ -21,6 +22,12 @@ const skillsSchema = z.looseObject({
   load_user: z.boolean().default(true),
   load_project: z.boolean().default(true),
   load_org: z.boolean().default(true),
+  project_dir: z.string().nullish(),
+});
+const subAgentsSchema = z.looseObject({
+  load_user: z.boolean().default(true),
+  load_project: z.boolean().default(true),
+  load_builtin: z.boolean().default(true),
   project_dir: z.string().nullish(),
 });
 const completionSchema = z.looseObject({ model: z.string() });
@@ -38,6 +45,13 @@ export function miscRoutes(app: FastifyInstance, context: Context): void {
     const body = bodyOf(request, skillsSchema, { optional: true });
     const dir = body.load_project && body.project_dir != null ? context.paths.toLocal(body.project_dir) : null;
     return loadSkills(dir);
+  });
+  app.post('/api/sub-agents', async (request) => {
+    const body = bodyOf(request, subAgentsSchema);
+    const dir = body.load_project && body.project_dir != null ? context.paths.toLocal(body.project_dir) : null;
+    const home = body.load_user ? (context.config.commandEnv['HOME'] ?? null) : null;
+    const agents = await findAgents({ projectDir: dir, home, builtIn: body.load_builtin });
+    return { agents: agents.map(agentInfo) };
   });
   app.get('/api/llm/models', (request) => ({ models: modelsOf(optionalText(queryOf(request), 'provider')) }));
   app.get('/api/llm/models/verified', () => ({ models: MODELS }));

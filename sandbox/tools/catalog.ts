@@ -7,6 +7,7 @@ const CATALOG: Record<string, string> = {
   task_tracker: 'Keeps the list of tasks.',
   glob: 'Finds files by a pattern of their path.',
   grep: 'Finds lines by a regular expression.',
+  task_tool_set: 'Gives parts of the work to sub-agents.',
 };
 
 export const toolNames = (): string[] => Object.keys(CATALOG);

@@ -2,16 +2,19 @@
 import { createFinishTool, createThinkTool } from './builtin.js';
 import { createFileEditorTool } from './files/tool.js';
 import { createGlobTool, createGrepTool } from './search.js';
+import { createTaskTool } from './task.js';
 import { createTaskTrackerTool } from './task-tracker.js';
 import { createTerminalTool } from './terminal/tool.js';
 import type { Tool, ToolContext } from './tool.js';
 
-const MAKERS: Record<string, (context: ToolContext) => Tool> = {
+/** A name that clients ask for may stand for several tools. */
+const MAKERS: Record<string, (context: ToolContext) => Tool | Tool[]> = {
   terminal: createTerminalTool,
   file_editor: createFileEditorTool,
   task_tracker: createTaskTrackerTool,
   glob: createGlobTool,
   grep: createGrepTool,
+  task_tool_set: ({ subAgents }) => createTaskTool(subAgents),
 };
 /** Other names that clients use: class names, and those of earlier versions. */
 const ALIASES: Record<string, string> = {
@@ -23,6 +26,9 @@ const ALIASES: Record<string, string> = {
   TaskTrackerTool: 'task_tracker',
   GlobTool: 'glob',
   GrepTool: 'grep',
+  TaskToolSet: 'task_tool_set',
+  TaskTool: 'task_tool_set',
+  task: 'task_tool_set',
 };
 const DEFAULTS: Record<string, () => Tool> = { FinishTool: createFinishTool, ThinkTool: createThinkTool };
 
@@ -42,11 +48,14 @@ export function createTools(
   const tools = new Map<string, Tool>();
   const unknown: string[] = [];
   const wanted = toolFilter(request.filter);
+  const made = new Set<string>();
   for (const { name, params } of request.tools) {
     const real = ALIASES[name] ?? name;
     const make = MAKERS[real];
     if (make === undefined) unknown.push(name);
-    else if (wanted(real) && !tools.has(real)) tools.set(real, make({ ...context, params }));
+    else if (!made.has(real))
+      for (const tool of [make({ ...context, params })].flat()) if (wanted(tool.name)) tools.set(tool.name, tool);
+    made.add(real);
   }
   for (const name of request.defaults) {
     const tool = DEFAULTS[name]?.();

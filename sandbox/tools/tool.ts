@@ -3,6 +3,8 @@
  * agent server 1.58 (its openapi.json); null fields are written and dropped where a route drops them.
  */
 import type { z } from 'zod';
+import type { Child, ChildEnd } from '../seam.js';
+import type { AgentDefinition } from '../services/sub-agents.js';
 import type { Content, ImageContent, Observation, TextContent, ToolPayload } from '../../contracts/agent/events.js';
 
 export type { Content, Observation };
@@ -21,6 +23,8 @@ export interface ToolAnnotations {
 export interface RunOptions {
   /** Aborted by an interrupt: the tool stops what it does and rejects or returns soon. */
   signal: AbortSignal;
+  /** Aborted by a pause: a tool that works for long by itself (a sub-agent) comes to an end. Most need not look. */
+  pause?: AbortSignal;
 }
 
 /** What is known of a tool without making one. */
@@ -46,6 +50,10 @@ export interface ToolDefinition {
 export interface Tool extends ToolDefinition {
   /** Runs a validated action. Failures that the model should see are observations with `is_error`. */
   run(action: Action, options: RunOptions): Promise<Observation>;
+  /** May run beside its neighbours in an answer; without it, tools that only read do. */
+  concurrent?: true;
+  /** What must be looked up once before the model sees the tool. */
+  prepare?(): Promise<void>;
   /** What the model reads of an observation; without it, its contents. */
   modelContent?(observation: Observation): Content[];
   /** Ends what the tool holds (processes). Safe to call twice. */
@@ -84,6 +92,17 @@ export interface ToolContext {
   params: Record<string, unknown>;
   /** How the terminal waits, now: it depends on the model, which may be changed. */
   waiting(): Waiting;
+  /** Absent where no conversations can be made. */
+  subAgents?: SubAgents;
+}
+
+/** The sub-agents of this conversation. */
+export interface SubAgents {
+  readonly depth: number;
+  list(): readonly Child[];
+  definitions(): Promise<AgentDefinition[]>;
+  create(definition: AgentDefinition, description: string | null): Promise<Child>;
+  work(child: Child, prompt: string, options: RunOptions): Promise<ChildEnd>;
 }
 
 export const text = (value: string): TextContent => ({ cache_prompt: false, type: 'text', text: value });

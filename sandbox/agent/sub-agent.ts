@@ -1,0 +1,93 @@
+/** From the definition of a sub-agent to its conversation. */
+import type { AgentConfig, ConfirmationPolicy } from '../../contracts/agent/requests.js';
+import type { AgentConversation, ChildRequest, ConversationSettings } from '../seam.js';
+import { definitionSchema, findAgents, type AgentDefinition } from '../services/sub-agents.js';
+import type { SubAgents } from '../tools/tool.js';
+import { skillsOf, type KnownSkill } from './skills.js';
+
+const POLICIES: Record<string, ConfirmationPolicy> = {
+  always_confirm: { kind: 'AlwaysConfirm' },
+  never_confirm: { kind: 'NeverConfirm' },
+  confirm_risky: { kind: 'ConfirmRisky', threshold: 'HIGH', confirm_unknown: true },
+};
+const DEFAULT_CONDENSER = { kind: 'LLMSummarizingCondenser', max_size: 240, keep_first: 2 };
+
+export interface SubAgentParts {
+  parent: Readonly<ConversationSettings>;
+  definition: AgentDefinition;
+  /** All skills that the parent knows. */
+  skills: readonly KnownSkill[];
+}
+
+/** The sub-agents of a conversation; undefined where it can have no children. */
+export function subAgentsOf(conversation: AgentConversation): SubAgents | undefined {
+  const { children, workspaceDir } = conversation;
+  if (children === undefined) return undefined;
+  const home = (): string | null => conversation.commandEnvironment()['HOME'] ?? null;
+  return {
+    depth: children.depth,
+    list: () => children.list(),
+    definitions: () =>
+      findAgents({
+        given: children.definitions().flatMap((given) => definitionSchema.safeParse(given).data ?? []),
+        projectDir: workspaceDir,
+        home: home(),
+        builtIn: true,
+      }),
+    async create(definition, description) {
+      const parent = conversation.settings();
+      const skills = definition.skills.length === 0 ? [] : await skillsOf(parent.agent, workspaceDir);
+      return children.create({
+        description,
+        type: definition.name,
+        ...childSettings({ parent, definition, skills }),
+      });
+    },
+    work: (child, prompt, options) => children.work(child, prompt, options),
+  };
+}
+
+/** Pure. Throws an Error that says which skill of the definition, or profile, is not there. */
+export function childSettings({
+  parent,
+  definition,
+  skills,
+}: SubAgentParts): Pick<ChildRequest, 'agent' | 'maxIterations' | 'confirmationPolicy' | 'hookConfig'> {
+  if (definition.model !== '' && definition.model !== 'inherit')
+    throw new Error(`Profile ${definition.model} of agent '${definition.name}' not found in profile store.`);
+  const llm = { ...parent.agent.llm, stream: false };
+  const chosen = definition.skills.map((name) => {
+    const skill = skills.find((each) => each.name === name);
+    if (skill === undefined) throw new Error(`Skill '${name}' not found but was given to agent '${definition.name}'.`);
+    return { name, content: skill.content, source: skill.source, trigger: null };
+  });
+  const agent: AgentConfig = {
+    ...parent.agent,
+    llm,
+    system_prompt: null,
+    tools: definition.tools.map((name) => ({ name, params: {} })),
+    agent_context: {
+      ...parent.agent.agent_context,
+      skills: chosen,
+      load_project_skills: false,
+      system_message_suffix: definition.system_prompt,
+      user_message_suffix: null,
+    },
+    condenser: condenserOf(definition, llm),
+  };
+  return {
+    agent,
+    maxIterations: definition.max_iteration_per_run ?? parent.maxIterations,
+    confirmationPolicy: POLICIES[definition.permission_mode ?? ''] ?? parent.confirmationPolicy,
+    hookConfig: definition.hooks,
+  };
+}
+
+const OFF = ['none', 'off', 'false', 'no', 'disable', 'disabled'];
+
+function condenserOf({ condenser: given }: AgentDefinition, llm: AgentConfig['llm']): AgentConfig['condenser'] {
+  if (given === false || (typeof given === 'string' && OFF.includes(given.trim().toLowerCase()))) return null;
+  const own = typeof given === 'object' && given !== null ? (given as Record<string, unknown>) : DEFAULT_CONDENSER;
+  if (own['kind'] === 'NoOpCondenser') return null;
+  return { ...DEFAULT_CONDENSER, ...own, llm: { ...llm, usage_id: 'condenser' } };
+}
