@@ -58,12 +58,15 @@ const notesSchema = z.object({
   /** What the repository brings. */
   setup: z.boolean().default(false),
   hook: z.boolean().default(false),
-  /** Where the parent works, for a sub-conversation. */
+  /** Where the agent works: chosen with the sandbox. */
   dir: z.string().optional(),
 });
 export const notesOf = (task: StartTask): z.infer<typeof notesSchema> => notesSchema.parse(task.notes);
 
-/** Where the conversation's agent works. */
+/** Where the conversation's agent works. A start of an earlier release that is still on its way has no note of it. */
 export function dirOf({ task, request }: StepContext): string {
-  return notesOf(task).dir ?? workingDirOf(task.conversationId, request.selected_repository);
+  const { conversationId } = task;
+  return (
+    notesOf(task).dir ?? workingDirOf({ conversationId, repository: request.selected_repository, ownFolder: true })
+  );
 }

@@ -6,10 +6,14 @@ import { originOf } from '../git/hosts.js';
 export const WORKSPACE = '/workspace';
 export const PROJECT_ROOT = `${WORKSPACE}/project`;
 
-/** Where the conversation's agent works. Two conversations of one sandbox never share a folder. */
-export function workingDirOf(conversationId: string, repository: string | null): string {
-  const base = `${PROJECT_ROOT}/${conversationId}`;
-  return repository === null ? base : `${base}/${repository.split('/').at(-1)}`;
+/**
+ * Where the conversation's agent works. OpenHands' frontend looks for changes just there: with the user's strategy
+ * NO_GROUPING below PROJECT_ROOT itself, else in the conversation's own folder there (`ownFolder`), so that two
+ * conversations of one sandbox never share a folder.
+ */
+export function workingDirOf(where: { conversationId: string; repository: string | null; ownFolder: boolean }): string {
+  const base = where.ownFolder ? `${PROJECT_ROOT}/${where.conversationId}` : PROJECT_ROOT;
+  return where.repository === null ? base : `${base}/${where.repository.split('/').at(-1)}`;
 }
 
 export interface Workspace {

@@ -124,7 +124,10 @@ t.test('the preparation of a workspace, run by a real shell', async (t) => {
   run(HOOK_COMMAND, cloned);
   t.ok(existsSync(join(cloned, '.git/hooks/pre-commit')));
   t.throws(() => run(prepareCommand({ ...clone, dir: `${WORKSPACE}/project/three`, branch: 'none' })));
-  t.equal(workingDirOf('c', 'group/sub/name'), '/workspace/project/c/name');
+  const repository = 'group/sub/name';
+  t.equal(workingDirOf({ conversationId: 'c', repository, ownFolder: true }), '/workspace/project/c/name');
+  t.equal(workingDirOf({ conversationId: 'c', repository, ownFolder: false }), '/workspace/project/name');
+  t.equal(workingDirOf({ conversationId: 'c', repository: null, ownFolder: false }), '/workspace/project');
   t.equal(cloneUrlOf('a/b', 'gitlab', null), 'https://gitlab.com/a/b.git');
   t.equal(cloneUrlOf('a/b', null, 'git.example:8443'), 'https://git.example:8443/a/b.git');
   t.equal(run(`printf %s ${quote(`a'b $(x) "`)}`), `a'b $(x) "`);

@@ -12,9 +12,19 @@ import { failureOf, progressOf, slotOf } from '../sandboxes/status.js';
 import { emptySettings } from '../settings/model.js';
 import { settingsStore } from '../settings/store.js';
 import { candidatesOf, chooseSandbox } from './choose.js';
-import { agentOf, dirOf, readySandbox, sandboxOf, StartError, type Step, type StepContext } from './context.js';
+import {
+  agentOf,
+  dirOf,
+  notesOf,
+  readySandbox,
+  sandboxOf,
+  StartError,
+  type Step,
+  type StepContext,
+} from './context.js';
 import { conversationPayload, modelOf } from './payload.js';
 import { installHook, prepareRepository, runSetup } from './prepare.js';
+import { workingDirOf } from './repository.js';
 import { startRequest, type StartRequest } from './request.js';
 import { secretsOf } from './secrets.js';
 import { defaultTitle } from './title.js';
@@ -33,15 +43,20 @@ async function createSandbox(context: StepContext): Promise<Partial<StartTask>> 
   const { task, request, control, config, directory, save } = context;
   const { ownerId, conversationId } = task;
   const parent = await parentOf(context);
-  const reused = request.sandbox_id ?? parent?.sandboxId ?? (await sharedSandbox(context));
+  const strategy = await strategyOf(context);
+  const reused = request.sandbox_id ?? parent?.sandboxId ?? (await sharedSandbox(context, strategy));
+  const ownFolder = strategy !== 'NO_GROUPING' || reused !== undefined;
+  const dir =
+    parent?.workingDir ?? workingDirOf({ conversationId, repository: request.selected_repository, ownFolder });
+  const notes = { ...notesOf(task), dir };
   if (reused !== undefined) {
     if (directory.get(reused)?.spec.owner !== ownerId) throw new StartError(`There is no sandbox ${reused}.`);
-    return { sandboxId: reused, ...(parent === undefined ? {} : { notes: { dir: parent.workingDir } }) };
+    return { sandboxId: reused, notes };
   }
   // Said before it is made: a crash in between must not leave a sandbox that nobody takes away.
   await save({ sandboxId: conversationId, madeSandbox: true });
   await control.create({ id: conversationId, owner: ownerId, conversationId, spec: specFrom(config.template) });
-  return { sandboxId: conversationId };
+  return { sandboxId: conversationId, notes };
 }
 
 /** The conversation whose sandbox and folder a sub-conversation uses. Throws StartError when it is not there. */
@@ -53,13 +68,16 @@ async function parentOf({ task, request, prisma }: StepContext): Promise<Convers
   return parent;
 }
 
+async function strategyOf({ task, prisma, box }: StepContext): Promise<string> {
+  const settings = await settingsStore(ownedBy(prisma, task.ownerId), box, task.ownerId).read();
+  return String(settings?.scalars.sandbox_grouping_strategy ?? 'NO_GROUPING');
+}
+
 /** A sandbox of other conversations, where the user wants conversations to share. One that this start already made stays. */
-async function sharedSandbox({ task, prisma, box, directory }: StepContext): Promise<string | undefined> {
-  if (task.madeSandbox) return undefined;
+async function sharedSandbox(context: StepContext, strategy: string): Promise<string | undefined> {
+  const { task, prisma, directory } = context;
+  if (task.madeSandbox || strategy === 'NO_GROUPING') return undefined;
   const db = ownedBy(prisma, task.ownerId);
-  const settings = await settingsStore(db, box, task.ownerId).read();
-  const strategy = String(settings?.scalars.sandbox_grouping_strategy ?? 'NO_GROUPING');
-  if (strategy === 'NO_GROUPING') return undefined;
   return chooseSandbox(strategy, await candidatesOf(db, { directory, ownerId: task.ownerId }));
 }
 

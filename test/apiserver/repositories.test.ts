@@ -44,7 +44,7 @@ t.test('what belongs to a repository: login, hooks, sub-conversations, shared sa
   const child = await rig.call<Task>('POST', `${V1}/app-conversations`, { parent_conversation_id: id });
   const childId = (await ended(rig, child.body.id)).app_conversation_id ?? '';
   t.match(agent.conversations.get(conversationDashed(childId)), {
-    workspace: { working_dir: `/workspace/project/${id}/name` },
+    workspace: { working_dir: '/workspace/project/name' },
   });
   t.match(await conversationOf(rig, childId), { sandbox_id: sandboxId, selected_repository: 'owner/name', parent_conversation_id: id }); // prettier-ignore
   t.match(await conversationOf(rig, id), { sub_conversation_ids: [childId] });
@@ -63,7 +63,12 @@ t.test('what belongs to a repository: login, hooks, sub-conversations, shared sa
 
   await rig.call('POST', `${V1}/settings`, { sandbox_grouping_strategy: 'GROUP_BY_NEWEST' });
   const shared = await rig.call<Task>('POST', `${V1}/app-conversations`, {});
-  t.match(await ended(rig, shared.body.id), { status: 'READY', sandbox_id: sandboxId });
+  const joined = await ended(rig, shared.body.id);
+  t.match(joined, { status: 'READY', sandbox_id: sandboxId });
+  const joinedId = joined.app_conversation_id ?? '';
+  t.match(agent.conversations.get(conversationDashed(joinedId)), {
+    workspace: { working_dir: `/workspace/project/${joinedId}` },
+  });
   t.match(await ended(rig, (await rig.call<Task>('POST', `${V1}/app-conversations`, { parent_conversation_id: newId() })).body.id), { status: 'ERROR', detail: /no conversation/ }); // prettier-ignore
 });
 

@@ -61,7 +61,7 @@ t.test('a start: sandbox, workspace, agent, conversation', async (t) => {
   const sent = agent.conversations.get(conversationDashed(id));
   t.match(sent, {
     agent: { llm: { model: 'openai/m', api_key: 'sk-1' } },
-    workspace: { working_dir: `/workspace/project/${id}` },
+    workspace: { working_dir: '/workspace/project' },
     initial_message: { run: true },
     secrets: { TOKEN: { value: 'hush' }, OWN: { value: 'quiet' } },
   });

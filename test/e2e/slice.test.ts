@@ -97,7 +97,7 @@ t.test('one command runs a conversation end to end', { timeout: 240_000 }, async
       401,
       'the old key is dead',
     );
-    const file = await askAgent(resumed, `/api/file/download?path=/workspace/project/${id}/greeting.txt`);
+    const file = await askAgent(resumed, '/api/file/download?path=/workspace/project/greeting.txt');
     t.same([file.status, file.text], [200, 'made by the agent'], 'the same files');
 
     const again = await follow(resumed);

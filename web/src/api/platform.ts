@@ -17,6 +17,8 @@ export interface Conversation {
   execution_status: ExecutionStatus | null;
   conversation_url: string | null;
   session_api_key: string | null;
+  /** `archiveworkspacepath`: the folder in which the agent works. */
+  tags?: Record<string, string>;
 }
 
 export interface StartTask {

@@ -9,11 +9,13 @@ import { useOpenInTab } from './useOpenInTab';
 interface CodeTabProps {
   agent: Agent | undefined;
   sandboxId: string;
+  /** What the editor opens. */
+  folder: string;
   active: boolean;
 }
 
 /** VS Code of the sandbox. Where the machine has none yet, offers to install it and shows how far it is. */
-export function CodeTab({ agent, sandboxId, active }: CodeTabProps) {
+export function CodeTab({ agent, sandboxId, folder, active }: CodeTabProps) {
   const install = useQuery({
     queryKey: ['vscode', agent?.base],
     queryFn: () => (agent === undefined ? Promise.reject(new Error('no sandbox')) : vscodeInstall(agent)),
@@ -25,7 +27,7 @@ export function CodeTab({ agent, sandboxId, active }: CodeTabProps) {
     onSuccess: () => install.refetch(),
   });
   if (agent === undefined) return <Sleeping what="VS Code" />;
-  if (install.data?.state === 'installed') return <Editor agent={agent} sandboxId={sandboxId} />;
+  if (install.data?.state === 'installed') return <Editor agent={agent} sandboxId={sandboxId} folder={folder} />;
   const installing = install.data?.state === 'installing';
   return (
     <div className="offer">
@@ -54,8 +56,8 @@ export function CodeTab({ agent, sandboxId, active }: CodeTabProps) {
   );
 }
 
-function Editor({ agent, sandboxId }: { agent: Agent; sandboxId: string }) {
-  const query = `?folder=${encodeURIComponent(`/workspace/project/${agent.conversationId}`)}`;
+function Editor({ agent, sandboxId, folder }: { agent: Agent; sandboxId: string; folder: string }) {
+  const query = `?folder=${encodeURIComponent(folder)}`;
   const entry = useQuery({
     queryKey: ['entry', sandboxId, 'vscode', agent.sessionKey],
     // That page goes on to the editor, or says why it cannot be shown in a frame.

@@ -37,6 +37,7 @@ export default function ConversationPage({ id }: { id: string }) {
 
 function Open({ conversation }: { conversation: Conversation }) {
   const { id, conversation_url, session_api_key, sandbox_id, sandbox_status, title } = conversation;
+  const folder = conversation.tags?.archiveworkspacepath ?? '/workspace/project';
   useTitle(title ?? 'Untitled');
   const agent = useMemo(
     () => (sandbox_status === 'RUNNING' ? agentOf({ id, conversation_url, session_api_key }) : undefined),
@@ -58,7 +59,7 @@ function Open({ conversation }: { conversation: Conversation }) {
     {
       key: 'code',
       label: 'Code',
-      content: <CodeTab agent={agent} sandboxId={sandbox_id} active={tab === 'code'} />,
+      content: <CodeTab agent={agent} sandboxId={sandbox_id} folder={folder} active={tab === 'code'} />,
     },
     { key: 'app', label: 'App', content: <AppTab agent={agent} sandboxId={sandbox_id} active={tab === 'app'} /> },
   ];
