@@ -1,6 +1,8 @@
 /** Puts a gateway together from its configuration and a table; binds nothing. */
 import { createPasses } from './authorize.js';
 import type { Rules } from './decide.js';
+import { createBudget } from './events/budget.js';
+import { HISTORY_BYTES } from './events/catchup.js';
 import type { Gateway, Observer, Timeouts } from './gateway.js';
 import type { Limits } from './limits.js';
 import { createPool, type Pool } from './pool.js';
@@ -61,6 +63,7 @@ export function buildGateway(settings: GatewaySettings, parts: GatewayParts): Ga
     connections: new Set(),
     waker: parts.waker,
     held: new Map(),
+    history: createBudget(HISTORY_BYTES),
     changed: new Set(),
   };
 }

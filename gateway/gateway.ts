@@ -3,6 +3,7 @@ import type { Answer, Reason } from './answers.js';
 import type { Grant } from './authorize.js';
 import type { Connection } from './connection.js';
 import type { Context, Rules } from './decide.js';
+import type { Budget } from './events/budget.js';
 import type { RequestHead } from './http/request.js';
 import type { Pool } from './pool.js';
 import type { WaitingRoom } from './hold.js';
@@ -59,6 +60,8 @@ export interface Gateway {
   waker: Waker;
   /** Requests that wait for a resume. */
   held: WaitingRoom;
+  /** Memory for histories that are read for event streams and polls. */
+  history: Budget;
   /** Slots whose sandbox has changed since rights were last looked at. */
   changed: Set<string>;
 }

@@ -5,7 +5,9 @@
  */
 import { WebSocket } from 'ws';
 import type { Answer } from '../answers.js';
-import { cursorOf, HistoryError, readFrame, readPage, type From, type Pod, type PodEvent } from './history.js';
+import type { Budget } from './budget.js';
+import { readHistory, type Reading } from './catchup.js';
+import { cursorOf, HistoryError, readFrame, type Pod, type PodEvent } from './history.js';
 import type { Cursor } from './request.js';
 
 export interface Sink {
@@ -28,34 +30,31 @@ const MAX_FRAME = 16 << 20;
 const DIAL_MS = 5_000;
 /** The first frame, the state, says that the subscription stands. */
 const FIRST_FRAME_MS = 5_000;
-const MAX_WAITING = 500;
+/** What is kept of live events while the history is read; it has the rest. */
+const MAX_WAITING = 100;
 /** Characters of them: one frame may have MAX_FRAME. */
-const MAX_WAITING_LENGTH = 8 << 20;
-const MAX_RECENT = 512;
+const MAX_WAITING_LENGTH = 256 << 10;
+/** Repeats come soon after, or not by this many; of what is older only the history can say whether it was sent. */
+const MAX_RECENT = 64;
 
-interface State {
-  pod: Pod;
+interface State extends Reading {
   sink: Sink;
   socket: WebSocket;
   abort: AbortController;
-  /** The last stored event that was sent. */
-  last: Cursor | undefined;
   isLive: boolean;
+  /** The client has been told that the history is complete. */
+  isComplete: boolean;
   isOver: boolean;
-  /** Live events that the history may hold too, by id. */
-  waiting: Map<string, PodEvent>;
   /** Characters of all that came to wait since it was last empty. */
   waitingLength: number;
-  /** More waited than is kept: the history has them. */
-  overflowed: boolean;
-  /** Ids that came from the history and may still come by the socket. */
-  recent: Set<string>;
+  /** Ids of what was sent last → its time. */
+  recent: Map<string, string | undefined>;
+  /** Time of the last that was sent and is not in `recent`. */
+  horizon: string | undefined;
   whole: PodEvent | undefined;
-  resumed: (() => void) | undefined;
-  isPaused: boolean;
 }
 
-export function followEvents(pod: Pod, after: Cursor | undefined, sink: Sink): Following {
+export function followEvents(pod: Pod, after: Cursor | undefined, sink: Sink, budget: Budget): Following {
   const host = pod.ip.includes(':') ? `[${pod.ip}]` : pod.ip;
   const socket = new WebSocket(`ws://${host}:${pod.port}/sockets/events/${pod.conversation}`, {
     headers: { 'x-session-api-key': pod.key },
@@ -63,21 +62,27 @@ export function followEvents(pod: Pod, after: Cursor | undefined, sink: Sink): F
     maxPayload: MAX_FRAME,
     handshakeTimeout: DIAL_MS,
   });
+  const abort = new AbortController();
   const state: State = {
     pod,
     sink,
+    budget,
     socket,
-    abort: new AbortController(),
+    abort,
+    signal: abort.signal,
     last: after,
     isLive: false,
+    isComplete: false,
     isOver: false,
     waiting: new Map(),
     waitingLength: 0,
-    overflowed: false,
-    recent: new Set(),
+    missed: false,
+    recent: new Map(after && [[after.id, after.time]]),
+    horizon: after?.time,
     whole: undefined,
     resumed: undefined,
     isPaused: false,
+    pass: (event, cursor) => pass(state, event, cursor),
   };
   const timer = setTimeout(() => end(state, UNREACHABLE), DIAL_MS + FIRST_FRAME_MS);
   let begun = false;
@@ -86,7 +91,7 @@ export function followEvents(pod: Pod, after: Cursor | undefined, sink: Sink): F
     receive(state, data.toString('utf8'));
     if (begun) return;
     begun = true;
-    catchUp(state).catch((error: unknown) => end(state, answerFor(error)));
+    void catchUp(state);
   });
   socket.once('unexpected-response', (request) => {
     request.destroy();
@@ -142,69 +147,68 @@ function receive(state: State, text: string): void {
     if (state.isLive) state.sink.event(event, undefined);
     return;
   }
-  if (state.recent.delete(cursor.id)) return;
+  if (state.recent.has(cursor.id)) return;
+  if (isDoubtful(state, cursor)) return lookUp(state);
   if (state.isLive) return send(state, event, cursor);
   state.waitingLength += text.length;
-  if (state.waiting.size >= MAX_WAITING || state.waitingLength > MAX_WAITING_LENGTH) {
-    state.waiting.clear();
-    state.waitingLength = 0;
-    state.overflowed = true;
+  if (state.waiting.size < MAX_WAITING && state.waitingLength <= MAX_WAITING_LENGTH) {
+    state.waiting.set(cursor.id, event);
     return;
   }
-  state.waiting.set(cursor.id, event);
+  state.waiting.clear();
+  state.waitingLength = 0;
+  state.missed = true;
+}
+
+/** It is older than what is remembered: a late frame of what the history had, or new with an old time. */
+const isDoubtful = ({ horizon }: State, { time }: Cursor) =>
+  horizon !== undefined && time !== undefined && time <= horizon;
+
+/** The history tells: it has after the last that was sent what is new. */
+function lookUp(state: State): void {
+  state.missed = true;
+  if (!state.isLive) return;
+  state.isLive = false;
+  void catchUp(state);
 }
 
 function send(state: State, event: PodEvent, cursor: Cursor): void {
+  const { recent } = state;
   state.last = cursor;
+  recent.set(cursor.id, cursor.time);
+  if (recent.size > MAX_RECENT) {
+    const [oldest = '', time] = recent.entries().next().value ?? [];
+    recent.delete(oldest);
+    state.horizon = time ?? state.horizon;
+  }
   state.sink.event(event, cursor);
 }
 
-/** Reads the history until nothing is left that came by the socket meanwhile. */
+/** What the history has and was not sent; then what came meanwhile. */
 async function catchUp(state: State): Promise<void> {
-  do {
-    state.overflowed = false;
-    await readOn(state);
-    if (state.isOver) return;
-  } while (state.overflowed);
+  try {
+    await readHistory(state);
+  } catch (error) {
+    return end(state, answerFor(error));
+  }
+  if (state.isOver) return;
   for (const event of state.waiting.values()) {
     const cursor = cursorOf(event);
     if (cursor !== undefined) send(state, event, cursor);
   }
   state.waiting.clear();
+  state.waitingLength = 0;
   state.isLive = true;
+  if (state.isComplete) return;
+  state.isComplete = true;
   if (state.whole !== undefined) state.sink.event(state.whole, undefined);
   state.sink.live();
 }
 
-async function readOn(state: State): Promise<void> {
-  let from: From = state.last && { id: state.last.id };
-  let isFirst = true;
-  while (!state.isOver) {
-    const page = await readPage(state.pod, from, state.abort.signal);
-    const known = isFirst && state.last !== undefined && page.items[0]?.id === state.last.id;
-    const isLost = isFirst && state.last !== undefined && !known && from !== undefined && 'id' in from;
-    if (isLost && state.last?.time !== undefined) {
-      from = { time: state.last.time };
-      continue;
-    }
-    for (const event of known ? page.items.slice(1) : page.items) await pass(state, event);
-    if (page.next_page_id == null) return;
-    from = { id: page.next_page_id };
-    isFirst = false;
-  }
-}
-
-async function pass(state: State, event: PodEvent): Promise<void> {
-  if (state.isPaused) await new Promise<void>((resolve) => (state.resumed = resolve));
-  const cursor = cursorOf(event);
-  if (state.isOver || cursor === undefined) return;
-  const waited = state.waiting.delete(cursor.id);
+function pass(state: State, event: PodEvent, cursor: Cursor): void {
+  state.waiting.delete(cursor.id);
   if (state.waiting.size === 0) state.waitingLength = 0;
-  if (!waited) {
-    state.recent.add(cursor.id);
-    if (state.recent.size > MAX_RECENT) state.recent.delete(state.recent.values().next().value ?? '');
-  }
-  send(state, event, cursor);
+  if (!state.recent.has(cursor.id)) send(state, event, cursor);
 }
 
 function end(state: State, why: Answer): void {

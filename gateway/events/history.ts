@@ -8,6 +8,8 @@ export interface Pod {
   port: number;
   key: string;
   conversation: string;
+  /** Whose it is: users share what memory there is for histories. */
+  user: string;
 }
 
 /** Where a page begins; undefined: with the first event. */
@@ -31,15 +33,23 @@ export class HistoryError extends Error {
   }
 }
 
-const PAGE = 50;
-const MAX_BYTES = 32 << 20;
+/** A page has more bytes than was allowed for it: ask for fewer events. */
+export class PageTooLarge extends HistoryError {}
+
+export interface PageSize {
+  /** Events. */
+  limit: number;
+  maxBytes: number;
+}
+
+/** For a whole page: one that trickles would hold memory that others wait for. */
 const TIMEOUT_MS = 30_000;
 
 /** Throws HistoryError; status 0 when nothing answered. */
-export async function readPage(pod: Pod, from: From, signal: AbortSignal): Promise<Page> {
-  const query = new URLSearchParams({ limit: String(PAGE), ...placeOf(from) });
+export async function readPage(pod: Pod, from: From, size: PageSize, signal: AbortSignal): Promise<Page> {
+  const query = new URLSearchParams({ limit: String(size.limit), ...placeOf(from) });
   const path = `/api/conversations/${pod.conversation}/events/search?${query.toString()}`;
-  const { status, text } = await get(pod, path, signal);
+  const { status, text } = await get(pod, path, size.maxBytes, signal);
   if (status !== 200) throw new HistoryError(status, `the agent server answered ${status}`);
   try {
     return pageSchema.parse(JSON.parse(text));
@@ -53,27 +63,28 @@ const placeOf = (from: From): Record<string, string> => {
   return 'id' in from ? { page_id: from.id } : { timestamp__gte: from.time };
 };
 
-function get(pod: Pod, path: string, signal: AbortSignal): Promise<{ status: number; text: string }> {
+function get(pod: Pod, path: string, maxBytes: number, signal: AbortSignal): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
-    const fail = (cause: unknown) => reject(new HistoryError(0, 'the agent server does not answer', { cause }));
+    const fail = (cause: unknown) =>
+      reject(
+        cause instanceof PageTooLarge ? cause : new HistoryError(0, 'the agent server does not answer', { cause }),
+      );
     const headers = { 'x-session-api-key': pod.key, accept: 'application/json', connection: 'close' };
-    const asking = request(
-      { host: pod.ip, port: pod.port, path, headers, agent: false, timeout: TIMEOUT_MS, signal },
-      (response) => {
-        const chunks: Buffer[] = [];
-        let bytes = 0;
-        response.on('data', (chunk: Buffer) => {
-          chunks.push(chunk);
-          bytes += chunk.length;
-          if (bytes > MAX_BYTES) asking.destroy(new Error('page too large'));
-        });
-        response.once('end', () =>
-          resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
-        );
-        response.once('error', fail);
-      },
-    );
-    asking.once('timeout', () => asking.destroy(new Error('timed out')));
+    const asking = request({ host: pod.ip, port: pod.port, path, headers, agent: false, signal }, (response) => {
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      response.on('data', (chunk: Buffer) => {
+        chunks.push(chunk);
+        bytes += chunk.length;
+        if (bytes > maxBytes) asking.destroy(new PageTooLarge(502, 'the agent server sent a larger page than is read'));
+      });
+      response.once('end', () =>
+        resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
+      );
+      response.once('error', fail);
+    });
+    const timer = setTimeout(() => asking.destroy(new Error('timed out')), TIMEOUT_MS);
+    asking.once('close', () => clearTimeout(timer));
     asking.once('error', fail);
     asking.end();
   });

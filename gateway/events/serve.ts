@@ -27,6 +27,7 @@ export function serveEvents(connection: Connection, forward: Forward, wanted: Ev
     port: port.number ?? 0,
     key: route.key,
     conversation: wanted.conversation,
+    user: route.owner === '' ? route.slot : route.owner,
   };
   const control = {
     pause: () => following.pause(),
@@ -36,7 +37,7 @@ export function serveEvents(connection: Connection, forward: Forward, wanted: Ev
   const reader = wanted.transport === 'poll' ? createPoll(visit, control) : createStream(visit, control);
   connection.deadline = gateway.clock.now + (wanted.transport === 'poll' ? POLL_MS : HEARTBEAT_MS);
   connection.user = userOf(visit, reader, control);
-  const following = followEvents(pod, wanted.after, reader);
+  const following = followEvents(pod, wanted.after, reader, gateway.history);
 }
 
 function userOf(visit: Visit, reader: Reader, control: Control): ClientUser {
