@@ -20,6 +20,8 @@ export const LEFT_OUT = [
   '@kubernetes/client-node',
   'pino',
   'prom-client',
+  // Finds its own files; needed by conversations that browse.
+  'playwright-core',
 ];
 
 /** Bundles compiled programs into a folder; answers esbuild's metafile. */

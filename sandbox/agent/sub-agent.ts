@@ -2,6 +2,7 @@
 import type { AgentConfig, ConfirmationPolicy } from '../../contracts/agent/requests.js';
 import type { AgentConversation, ChildRequest, ConversationSettings } from '../seam.js';
 import { definitionSchema, findAgents, type AgentDefinition } from '../services/sub-agents.js';
+import { findChromium } from '../tools/browser/find.js';
 import type { SubAgents } from '../tools/tool.js';
 import { skillsOf, type KnownSkill } from './skills.js';
 
@@ -33,6 +34,7 @@ export function subAgentsOf(conversation: AgentConversation): SubAgents | undefi
         projectDir: workspaceDir,
         home: home(),
         builtIn: true,
+        browser: findChromium(conversation.commandEnvironment()) !== undefined,
       }),
     async create(definition, description) {
       const parent = conversation.settings();

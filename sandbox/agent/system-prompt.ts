@@ -10,7 +10,7 @@ export interface PromptFacts {
   secrets: { name: string; description: string | null }[];
   /** Instructions and skills of the project, from `skillsText`. */
   skills?: string;
-  /** MCP servers that are not there, and why. */
+  /** MCP servers and tools that are not there, and why. */
   missing: readonly { name: string; problem: string }[];
 }
 
@@ -56,7 +56,7 @@ function contextText(agent: AgentConfig, facts: PromptFacts): string | undefined
     facts.skills ?? '',
     missing.length === 0
       ? ''
-      : `# Tools that are missing\nThese MCP servers could not be used. Tell the user when the task needs one:\n${missing.join('\n')}`,
+      : `# Tools that are missing\nThese could not be used. Tell the user when the task needs one:\n${missing.join('\n')}`,
     secrets.length === 0
       ? ''
       : `# Secrets\nThese variables are set for commands that name them. Their values are hidden from you in every output:\n${secrets.join('\n')}`,

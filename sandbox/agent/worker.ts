@@ -16,7 +16,7 @@ import { createViewReader, type ViewReader } from './view.js';
 export interface Worker {
   conversation: AgentConversation;
   tools: ReadonlyMap<string, Tool>;
-  /** Connects MCP servers at the first use, and waits for tools that they announced; gives the servers that are not there. */
+  /** Connects MCP servers at the first use, and waits for tools that they announced; gives the servers and tools that are not there. */
   connected(): Promise<readonly McpProblem[]>;
   view: ViewReader;
   /** Actions as the model wrote them, before secrets were masked in the stored event; by event id, while they wait. */
@@ -32,7 +32,10 @@ export interface Worker {
 /** A model that understands the reports of the terminal decides itself. */
 const MODEL_WAITING = { quietNeedsPort: false, onBusy: 'refuse' as const };
 
-function toolsOf(conversation: AgentConversation, agent: AgentConfig): Map<string, Tool> {
+function toolsOf(
+  conversation: AgentConversation,
+  agent: AgentConfig,
+): Pick<ReturnType<typeof createTools>, 'tools' | 'missing'> {
   const subAgents = subAgentsOf(conversation);
   const made = createTools(
     { tools: agent.tools, defaults: agent.include_default_tools, filter: agent.filter_tools_regex },
@@ -49,7 +52,7 @@ function toolsOf(conversation: AgentConversation, agent: AgentConfig): Map<strin
   );
   if (made.unknown.length > 0)
     conversation.log.warn({ tools: made.unknown }, 'tools that are not known here are left out');
-  return made.tools;
+  return made;
 }
 
 /** Loaded only for agents that have MCP servers. */
@@ -71,7 +74,7 @@ async function openMcp(
 }
 
 export function createWorker(conversation: AgentConversation): Worker {
-  const tools = toolsOf(conversation, conversation.settings().agent);
+  const { tools, missing } = toolsOf(conversation, conversation.settings().agent);
   let mcp: Promise<McpServers | undefined> | undefined;
   let prepared: Promise<unknown> | undefined;
   const open = (config: LlmConfig): Llm => openLlm(config, { clock: conversation.clock, log: conversation.log });
@@ -84,7 +87,7 @@ export function createWorker(conversation: AgentConversation): Worker {
       await prepared;
       const servers = await mcp;
       await servers?.settled();
-      return servers?.problems ?? [];
+      return [...missing, ...(servers?.problems ?? [])];
     },
     view: createViewReader(conversation),
     unmasked: new Map(),

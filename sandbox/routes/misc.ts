@@ -13,6 +13,7 @@ import { MODELS, modelsOf, PROVIDERS } from '../services/models.js';
 import { loadSkills } from '../services/skills.js';
 import { agentInfo, findAgents } from '../services/sub-agents.js';
 import { createTitles } from '../services/titles.js';
+import { findChromium } from '../tools/browser/find.js';
 import { toolCatalog, toolNames } from '../tools/catalog.js';
 
 const TEN_YEARS = 315_360_000;
@@ -50,7 +51,8 @@ export function miscRoutes(app: FastifyInstance, context: Context): void {
     const body = bodyOf(request, subAgentsSchema);
     const dir = body.load_project && body.project_dir != null ? context.paths.toLocal(body.project_dir) : null;
     const home = body.load_user ? (context.config.commandEnv['HOME'] ?? null) : null;
-    const agents = await findAgents({ projectDir: dir, home, builtIn: body.load_builtin });
+    const browser = findChromium(context.config.commandEnv) !== undefined;
+    const agents = await findAgents({ projectDir: dir, home, builtIn: body.load_builtin, browser });
     return { agents: agents.map(agentInfo) };
   });
   app.get('/api/llm/models', (request) => ({ models: modelsOf(optionalText(queryOf(request), 'provider')) }));

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { version } from '../../process/root.js';
 import type { Context } from '../context.js';
-import { toolNames } from '../tools/catalog.js';
+import { usableTools } from '../tools/catalog.js';
 import type { Routes } from '../http/app.js';
 
 /** The contract that this server speaks: clients switch features on by this number. */
@@ -39,7 +39,7 @@ function serverInfo(context: Context): Record<string, unknown> {
     build_git_sha: `sandlot-${version()}`,
     build_git_ref: `sandlot-${version()}`,
     python_version: `none (Node.js ${process.version})`,
-    usable_tools: toolNames(),
+    usable_tools: usableTools(context.config.commandEnv),
     runtime_idle_timeout_seconds: idleTimeout,
     conversation_runtime: 'local',
     available_conversation_runtimes: [],

@@ -120,6 +120,8 @@ export interface AgentSources {
   projectDir: string | null;
   home: string | null;
   builtIn: boolean;
+  /** Without one, agents that only have a browser are left out. */
+  browser: boolean;
 }
 
 /** All definitions, the first of a name wins: given, project, user, built-in; `.agents` before `.openhands`. */
@@ -130,7 +132,9 @@ export async function findAgents(sources: AgentSources): Promise<AgentDefinition
     ...(sources.given ?? []),
     ...(await below(sources.projectDir, 'project')),
     ...(await below(sources.home, 'user')),
-    ...(sources.builtIn ? BUILT_IN_AGENTS : []),
+    ...(sources.builtIn
+      ? BUILT_IN_AGENTS.filter(({ tools }) => sources.browser || tools[0] !== 'browser_tool_set')
+      : []),
   ];
   const first = new Map<string, AgentDefinition>();
   for (const each of all) if (!first.has(each.name)) first.set(each.name, each);

@@ -1,4 +1,6 @@
 /** The tools of one conversation, from the names that its agent was given. */
+import { NO_CHROMIUM } from './browser/find.js';
+import { createBrowserTools } from './browser/tool.js';
 import { createFinishTool, createThinkTool } from './builtin.js';
 import { createFileEditorTool } from './files/tool.js';
 import { createGlobTool, createGrepTool } from './search.js';
@@ -14,6 +16,7 @@ const MAKERS: Record<string, (context: ToolContext) => Tool | Tool[]> = {
   task_tracker: createTaskTrackerTool,
   glob: createGlobTool,
   grep: createGrepTool,
+  browser_tool_set: createBrowserTools,
   task_tool_set: ({ subAgents }) => createTaskTool(subAgents),
 };
 /** Other names that clients use: class names, and those of earlier versions. */
@@ -26,6 +29,8 @@ const ALIASES: Record<string, string> = {
   TaskTrackerTool: 'task_tracker',
   GlobTool: 'glob',
   GrepTool: 'grep',
+  BrowserToolSet: 'browser_tool_set',
+  browser_use: 'browser_tool_set',
   TaskToolSet: 'task_tool_set',
   TaskTool: 'task_tool_set',
   task: 'task_tool_set',
@@ -40,11 +45,12 @@ export interface ToolRequest {
   filter: string | null;
 }
 
-/** Unknown names are skipped and given back, so that they can be logged. */
+/** Unknown names are skipped and given back, so that they can be logged; so are tools that this machine cannot offer, with the reason. */
 export function createTools(
   request: ToolRequest,
   context: Omit<ToolContext, 'params'>,
-): { tools: Map<string, Tool>; unknown: string[] } {
+): { tools: Map<string, Tool>; unknown: string[]; missing: { name: string; problem: string }[] } {
+  const missing: { name: string; problem: string }[] = [];
   const tools = new Map<string, Tool>();
   const unknown: string[] = [];
   const wanted = toolFilter(request.filter);
@@ -53,8 +59,11 @@ export function createTools(
     const real = ALIASES[name] ?? name;
     const make = MAKERS[real];
     if (make === undefined) unknown.push(name);
-    else if (!made.has(real))
-      for (const tool of [make({ ...context, params })].flat()) if (wanted(tool.name)) tools.set(tool.name, tool);
+    else if (!made.has(real)) {
+      const list = [make({ ...context, params })].flat();
+      if (list.length === 0) missing.push({ name: real, problem: NO_CHROMIUM });
+      for (const tool of list) if (wanted(tool.name)) tools.set(tool.name, tool);
+    }
     made.add(real);
   }
   for (const name of request.defaults) {
@@ -62,7 +71,7 @@ export function createTools(
     if (tool === undefined) unknown.push(name);
     else if (!tools.has(tool.name)) tools.set(tool.name, tool);
   }
-  return { tools, unknown };
+  return { tools, unknown, missing };
 }
 
 /** Whether an agent with that `filter_tools_regex` wants the tool of a name. */
