@@ -12,6 +12,9 @@ export { loadKubeConfig, kubeConfigOf, KubeConfigError, type KubeConfig };
 export * from './errors.js';
 export type { Ref, Query };
 
+/** Of one call, where nothing else is asked for. */
+export const DEFAULT_TIMEOUT_MS = 30_000;
+
 export interface CallOptions {
   signal?: AbortSignal | undefined;
   /** Of the whole call; default 30 s. */
@@ -142,7 +145,7 @@ function parseBody(body: Buffer): unknown {
 
 export function createClient(config: KubeConfig, options: ClientOptions = {}): KubeClient {
   const transport = createTransport(config);
-  const { metrics, timeoutMs: defaultTimeout = 30_000, maxBytes: defaultMax = 64 * 1024 * 1024 } = options;
+  const { metrics, timeoutMs: defaultTimeout = DEFAULT_TIMEOUT_MS, maxBytes: defaultMax = 64 * 1024 * 1024 } = options;
   const base = { accept: 'application/json', 'user-agent': options.userAgent ?? 'kube-controller' };
 
   const send = async (verb: string, request: RawRequest): Promise<HttpAnswer> => {

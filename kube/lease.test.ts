@@ -1,53 +1,11 @@
 /** Leader election on a clock that only the test moves. */
 import t from 'tap';
-import { KubeError, type KubeClient } from './client.js';
 import { startLeaderElection } from './lease.js';
-import type { LeaseObject } from './objects.js';
 import { createFakeClock } from './testing/clock.js';
-import type { KubeObject } from './types.js';
+import { leaseServer } from './testing/lease-server.js';
 
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 const random = () => 0;
-const conflict = () => new KubeError('c', { code: 409, reason: 'Conflict' });
-const notFound = () => new KubeError('n', { code: 404, reason: 'NotFound' });
-
-/** One Lease behind optimistic concurrency, with switches for faults. */
-function leaseServer() {
-  let stored: LeaseObject | undefined;
-  let version = 0;
-  const down = new Set<string>();
-  const clientOf = (who: string): Pick<KubeClient, 'get' | 'create' | 'replace'> => {
-    const put = <T extends KubeObject>(object: T): T => {
-      stored = structuredClone({
-        ...object,
-        metadata: { ...object.metadata, resourceVersion: String(++version) },
-      }) as unknown as LeaseObject;
-      return structuredClone(stored) as unknown as T;
-    };
-    const reach = (): void => {
-      if (down.has(who)) throw new KubeError('down', { code: 0, reason: 'Timeout' });
-    };
-    return {
-      get: async <T extends KubeObject>() => {
-        reach();
-        if (stored === undefined) throw notFound();
-        return structuredClone(stored) as unknown as T;
-      },
-      create: async (_kind, object) => {
-        reach();
-        if (stored !== undefined) throw new KubeError('a', { code: 409, reason: 'AlreadyExists' });
-        return put(object);
-      },
-      replace: async (_kind, object) => {
-        reach();
-        if (stored?.metadata.resourceVersion !== object.metadata.resourceVersion) throw conflict();
-        return put(object);
-      },
-    };
-  };
-  return { clientOf, down, spec: () => stored?.spec };
-}
-
 t.test('lease: one leader, hand-over, loss', async (t) => {
   const clock = createFakeClock();
   const server = leaseServer();
@@ -150,4 +108,38 @@ t.test('lease: a leader whose work fails does not lead on without working', asyn
   await clock.advance(10_000);
   t.same([terms, election.leads(), ending?.aborted], [2, true, false], 'it works again');
   await election.stop();
+});
+
+t.test('lease: deleted under its holder, it is made anew and nobody else who saw it leads meanwhile', async (t) => {
+  const clock = createFakeClock();
+  const server = leaseServer();
+  const start = (identity: string) =>
+    startLeaderElection({
+      client: server.clientOf(identity),
+      namespace: 'n',
+      name: 'l',
+      identity,
+      clock,
+      monotonicNow: clock.now,
+      log: silent,
+      random,
+      lead: (signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+    });
+  const a = start('a');
+  await clock.advance(0);
+  const b = start('b');
+  await clock.advance(3_000);
+  server.remove();
+  await clock.advance(1_500);
+  t.same([a.leads(), b.leads()], [true, false], 'the holder need not have noticed yet');
+  await clock.advance(1_000);
+  t.same([a.leads(), b.leads(), server.spec()?.holderIdentity], [true, false, 'a'], 'made anew in the same term');
+
+  server.down.add('a');
+  server.remove();
+  await clock.advance(9_000);
+  t.notOk(b.leads(), 'its holder may still lead');
+  await clock.advance(8_000);
+  t.same([a.leads(), b.leads(), server.spec()?.holderIdentity], [false, true, 'b']);
+  await Promise.all([a.stop(), b.stop()]);
 });

@@ -36,12 +36,19 @@ export interface LeaseOptions {
 export interface LeaderElection {
   /** True only while leadership is certain at this moment. */
   leads(): boolean;
+  /**
+   * How long, ms, a write that begins now may take; 0: none may begin. It is over before another can lead. Also while the
+   * term is being ended in good order, when the Lease is still held.
+   */
+  writeTimeMs(): number;
   /** Who holds the Lease, as last seen. */
   holder(): string | undefined;
   /** Ends the term, waits for `lead`, releases the Lease so that another can take it at once. */
   stop(): Promise<void>;
 }
 
+/** No write may begin any more. */
+const OVER = { monotonic: -Infinity, wall: -Infinity };
 const DURATION = { lease: 15_000, renew: 10_000, retry: 2_000 };
 
 /** metav1.MicroTime: exactly six digits. */
@@ -51,7 +58,11 @@ interface Seen {
   object: LeaseObject | undefined;
   /** Changes at every renewal. */
   version: string;
-  at: number;
+  /**
+   * Until when it may be another's, on the monotonic clock. A Lease that was deleted under its holder still binds those who
+   * saw it: the holder need not have noticed. (A process that starts just then cannot know.)
+   */
+  boundUntil: number;
 }
 
 export function startLeaderElection(options: LeaseOptions): LeaderElection {
@@ -65,26 +76,30 @@ export function startLeaderElection(options: LeaseOptions): LeaderElection {
   }
   const stopping = new AbortController();
   const ref = { namespace, name };
-  let seen: Seen = { object: undefined, version: '', at: 0 };
+  let seen: Seen = { object: undefined, version: '', boundUntil: 0 };
   let term: { until: { monotonic: number; wall: number }; end: AbortController; ended: Promise<void> } | undefined;
 
-  const leads = (): boolean =>
-    term !== undefined &&
-    !term.end.signal.aborted &&
-    monotonicNow() < term.until.monotonic &&
-    // A suspended machine's monotonic clock may stand still; its wall clock does not.
-    clock.now() < term.until.wall;
+  const termLeft = (): number =>
+    term === undefined
+      ? 0
+      : // A suspended machine's monotonic clock may stand still; its wall clock does not.
+        Math.max(0, Math.min(term.until.monotonic - monotonicNow(), term.until.wall - clock.now()));
+  const leads = (): boolean => term !== undefined && !term.end.signal.aborted && termLeft() > 0;
+  const writeTimeMs = (): number => (termLeft() > 0 ? termLeft() + duration - renewDeadline : 0);
 
   const observe = (object: LeaseObject | undefined): void => {
     const version = object?.metadata.resourceVersion ?? '';
-    if (version !== seen.version || object === undefined) seen = { object, version, at: monotonicNow() };
+    if (version === seen.version) return;
+    const { holderIdentity, leaseDurationSeconds } = object?.spec ?? {};
+    const boundUntil =
+      object === undefined
+        ? seen.boundUntil
+        : !holderIdentity || holderIdentity === identity
+          ? 0
+          : monotonicNow() + (leaseDurationSeconds ?? duration / 1000) * 1000;
+    seen = { object, version, boundUntil };
   };
-  const isFree = (): boolean => {
-    const spec = seen.object?.spec;
-    if (!spec?.holderIdentity) return true;
-    if (spec.holderIdentity === identity) return true;
-    return monotonicNow() >= seen.at + (spec.leaseDurationSeconds ?? duration / 1000) * 1000;
-  };
+  const isFree = (): boolean => monotonicNow() >= seen.boundUntil;
 
   const record = (holderIdentity: string): LeaseObject => {
     const old = seen.object?.spec;
@@ -127,9 +142,10 @@ export function startLeaderElection(options: LeaseOptions): LeaderElection {
       await write(identity, timeoutMs);
     } catch (error) {
       if (!isConflict(error) && !isAlreadyExists(error) && !isNotFound(error)) throw error;
-      // Somebody wrote in between: see who, and judge at the next try.
+      // Somebody wrote in between: see who, and judge at the next try. Its holder makes a deleted Lease anew at once.
       await read(timeoutMs);
-      return false;
+      if (term === undefined || seen.object !== undefined) return false;
+      await write(identity, timeoutMs);
     }
     const until = { monotonic: started.monotonic + renewDeadline, wall: started.wall + renewDeadline };
     if (term === undefined) begin(until);
@@ -165,8 +181,10 @@ export function startLeaderElection(options: LeaseOptions): LeaderElection {
     const left = term === undefined ? renewDeadline : term.until.monotonic - monotonicNow();
     try {
       const held = await tryHold(Math.max(1, Math.min(renewDeadline / 2, left)));
-      if (!held && term !== undefined && seen.object?.spec?.holderIdentity !== identity)
+      if (!held && term !== undefined && seen.object?.spec?.holderIdentity !== identity) {
+        term.until = OVER;
         await endTerm('another holds the lease');
+      }
     } catch (error) {
       log.warn({ err: error, lease: name }, 'cannot reach the lease');
     }
@@ -195,6 +213,7 @@ export function startLeaderElection(options: LeaseOptions): LeaderElection {
 
   return {
     leads,
+    writeTimeMs,
     holder: () => seen.object?.spec?.holderIdentity || undefined,
     async stop() {
       stopping.abort();

@@ -4,6 +4,7 @@ import { keyOf } from '../kube/cache.js';
 import type { KubeClient } from '../kube/client.js';
 import { startController, type Controller } from '../kube/controller.js';
 import { createEventRecorder } from '../kube/events.js';
+import { fencedClient } from '../kube/fence.js';
 import { startLeaderElection } from '../kube/lease.js';
 import type { Log } from '../kube/log.js';
 import type { KubeMetrics } from '../kube/metrics.js';
@@ -74,6 +75,7 @@ const POOL_PAUSE_MS = 25;
 
 export function startOperator(options: OperatorOptions): Operator {
   const { client, namespace, clock, log, kubeMetrics: metrics, shard = WHOLE } = options;
+  const fenced = fencedClient(client, () => election.writeTimeMs());
   let term: { sandboxes: Controller; pools: Controller; templates: Controller | undefined; places: Places } | undefined;
   const world = startWorld({
     client,
@@ -96,8 +98,14 @@ export function startOperator(options: OperatorOptions): Operator {
     if (!(await world.synced)) return;
     await otherLayoutsGone({ client, namespace: options.lease.namespace, shard, clock, log }, signal);
     if (signal.aborted) return;
+    try {
+      await world.reread(signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error;
+    }
     const events = createEventRecorder({
-      client,
+      client: fenced,
       clock,
       log,
       component: 'sandlot-operator',
@@ -109,15 +117,18 @@ export function startOperator(options: OperatorOptions): Operator {
       lostMs: (options.limits ?? LIMITS).lostMs,
       wake: (key) => term?.sandboxes.add(key),
     });
-    const reconcilers = createReconcilers(options, {
-      world,
-      agents,
-      events,
-      places,
-      ending: signal,
-      wake: (key) => term?.sandboxes.add(key),
-      refill: (pool) => term?.pools.add(pool, { afterMs: POOL_PAUSE_MS }),
-    });
+    const reconcilers = createReconcilers(
+      { ...options, client: fenced },
+      {
+        world,
+        agents,
+        events,
+        places,
+        ending: signal,
+        wake: (key) => term?.sandboxes.add(key),
+        refill: (pool) => term?.pools.add(pool, { afterMs: POOL_PAUSE_MS }),
+      },
+    );
     const common = { clock, log, metrics };
     term = {
       places,

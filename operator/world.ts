@@ -52,6 +52,11 @@ export interface World {
   unsynced(): string[];
   /** Resolves when all first lists are in, or false when stopped before. */
   synced: Promise<boolean>;
+  /**
+   * Takes in what the server has of sandboxes and pods at this moment, ahead of the watches: what the leader before wrote
+   * last may not be told yet, and limits would be counted without it. Rejects with KubeErrors.
+   */
+  reread(signal: AbortSignal): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -108,6 +113,13 @@ export function startWorld(options: WorldOptions): World {
     ...caches,
     unsynced: () => all.filter(([, reflector]) => !reflector.hasSynced()).map(([name]) => name),
     synced: Promise.all(all.map(([, reflector]) => reflector.synced)).then((each) => each.every(Boolean)),
+    async reread(signal) {
+      const scope = { client: options.client, namespace: options.namespace, signal };
+      await Promise.all([
+        listInto<Sandbox>({ ...scope, ...own, kind: SANDBOX, cache: caches.sandboxes, transform: (object) => object }),
+        listInto<Pod>({ ...scope, ...ours, kind: POD, cache: caches.pods, transform: trimPod }),
+      ]);
+    },
     async stop() {
       stopping.abort();
       await Promise.all([expiring, ...all.map(([, reflector]) => reflector.stop())]);
@@ -118,6 +130,26 @@ export function startWorld(options: WorldOptions): World {
 interface Scope<T> {
   labelSelector?: string | undefined;
   transform?: (object: T) => T;
+}
+
+const PAGE_SIZE = 500;
+
+async function listInto<T extends KubeObject>(options: {
+  client: Pick<KubeClient, 'list'>;
+  kind: KindOf<T>;
+  namespace: string | undefined;
+  labelSelector: string | undefined;
+  cache: Pick<FreshCache<T>, 'note'>;
+  transform: (object: T) => T;
+  signal: AbortSignal;
+}): Promise<void> {
+  const { client, kind, cache, transform, namespace, labelSelector, signal } = options;
+  let next: string | undefined;
+  do {
+    const page = await client.list<T>(kind, { namespace, labelSelector, limit: PAGE_SIZE, continue: next, signal });
+    for (const object of page.items) cache.note(transform(object));
+    next = page.metadata.continue || undefined;
+  } while (next !== undefined);
 }
 
 const inNamespace = (object: KubeObject, name: string | undefined): string | undefined =>
