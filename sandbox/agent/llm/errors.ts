@@ -36,6 +36,8 @@ export interface Failure {
   /** As `OpenAI`, for the text. */
   provider: string;
   timedOut?: boolean;
+  /** It answered with more than is read. */
+  tooLarge?: boolean;
   cause?: unknown;
 }
 
@@ -89,8 +91,10 @@ export function llmError(failure: Failure, now: number): LlmError {
   });
 
   if (failure.timedOut === true) return new LlmError('LLMTimeoutError', said('Timeout'), passing('transient'));
-  if (status === undefined)
-    return new LlmError('LLMServiceUnavailableError', said('APIConnectionError'), passing('transient'));
+  if (status === undefined) {
+    const details = { ...passing('transient'), retryable: failure.tooLarge !== true };
+    return new LlmError('LLMServiceUnavailableError', said('APIConnectionError'), details);
+  }
   if (isContext(failure)) {
     const detail = `litellm.ContextWindowExceededError: litellm.BadRequestError: ContextWindowExceededError: ${provider}Exception - ${message}`;
     return new LlmError('LLMContextWindowExceedError', detail, {

@@ -7,6 +7,7 @@ import { endpointOf, ModelNameError, type Endpoint } from './names.js';
 import { toPrompt, type CallOptions, type Model } from './prompt.js';
 import { withRetries } from './retry.js';
 import type { CompleteOptions, Llm, LlmRequest, LlmResponse } from './types.js';
+import { createWire, type Wire } from './wire.js';
 
 type Generated = Awaited<ReturnType<Model['doGenerate']>>;
 
@@ -26,11 +27,11 @@ interface Settings {
   clock: Clock;
 }
 
-async function openModel({ config, endpoint }: Settings): Promise<Model> {
+async function openModel({ config, endpoint }: Settings, { fetch }: Wire): Promise<Model> {
   const headers = config.extra_headers ?? {};
   if (endpoint.api === 'anthropic') {
     const { createAnthropic } = await import('@ai-sdk/anthropic');
-    return createAnthropic({ apiKey: config.api_key ?? '', baseURL: endpoint.baseUrl, headers }).languageModel(
+    return createAnthropic({ apiKey: config.api_key ?? '', baseURL: endpoint.baseUrl, headers, fetch }).languageModel(
       endpoint.model,
     ) as unknown as Model;
   }
@@ -40,6 +41,7 @@ async function openModel({ config, endpoint }: Settings): Promise<Model> {
     name: 'openaiCompatible',
     baseURL: endpoint.baseUrl,
     headers,
+    fetch,
     includeUsage: true,
     transformRequestBody: (body) => requestBody(endpoint, body),
     ...key,
@@ -172,7 +174,7 @@ function messageOf(error: unknown): string {
 }
 
 /** What the library threw, as a Failure. Only shapes are looked at: its classes are not imported here. */
-function failureOf(error: unknown, provider: string): Failure {
+function failureOf(error: unknown, { provider, wire }: { provider: string; wire: Wire }): Failure {
   const { statusCode, responseHeaders, data, name } = error as {
     statusCode?: number;
     responseHeaders?: Record<string, string>;
@@ -182,8 +184,9 @@ function failureOf(error: unknown, provider: string): Failure {
   const code = data?.error?.code ?? data?.error?.type;
   return {
     provider,
-    message: messageOf(error),
+    message: name === 'TimeoutError' ? messageOf(error) : wire.explain(messageOf(error)),
     cause: error,
+    ...(wire.tooLarge ? { tooLarge: true } : {}),
     ...(statusCode === undefined || statusCode < 400 ? {} : { status: statusCode }),
     ...(responseHeaders === undefined ? {} : { headers: responseHeaders }),
     ...(typeof code === 'string' ? { code } : {}),
@@ -262,6 +265,7 @@ function signedThought(thinking: string, metadata: Record<string, unknown> | und
 /** One attempt, bounded by the configured timeout; a stream by the time between its parts. */
 async function attempt(settings: Settings, request: LlmRequest, options: CompleteOptions): Promise<LlmResponse> {
   const { config, clock, endpoint } = settings;
+  const wire = createWire();
   const began = clock.now();
   const limit = new AbortController();
   const seconds = config.timeout ?? 300;
@@ -273,7 +277,7 @@ async function attempt(settings: Settings, request: LlmRequest, options: Complet
     timer = arm(config.stream_idle_timeout ?? seconds);
   };
   try {
-    const model = await openModel(settings);
+    const model = await openModel(settings, wire);
     const call = callOptions(settings, request, AbortSignal.any([options.signal, limit.signal]));
     const answer =
       options.onDelta === undefined
@@ -284,7 +288,7 @@ async function attempt(settings: Settings, request: LlmRequest, options: Complet
     if (options.signal.aborted) throw options.signal.reason;
     if (error instanceof LlmError) throw error;
     const reason: unknown = limit.signal.aborted ? limit.signal.reason : error;
-    throw llmError(failureOf(reason, endpoint.provider), clock.now());
+    throw llmError(failureOf(reason, { provider: endpoint.provider, wire }), clock.now());
   } finally {
     clearTimeout(timer);
   }
