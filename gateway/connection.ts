@@ -13,6 +13,8 @@ export interface ClientUser extends LinkUser {
   drain(): void;
   /** What is under way is allowed no longer. */
   revoked(): void;
+  /** The pod has been replaced: what is under way to the old one gets no further. */
+  moved(): void;
 }
 
 export interface Connection {

@@ -118,7 +118,8 @@ const LIMITS: Record<Refusal, Answer> = {
   QuotaExceeded: limit('The cluster has no room for it within its quota. It starts when there is.'),
 };
 
-function unavailable(route: Route, port: Port): Answer | undefined {
+/** Why no request can be sent to a port now; undefined when one can. */
+export function unavailable(route: Route, port: Port): Answer | undefined {
   if (route.refusal !== undefined && route.isResuming && route.address === undefined) return LIMITS[route.refusal];
   if (route.state === 'paused')
     return {

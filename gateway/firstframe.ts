@@ -40,6 +40,7 @@ export function awaitFrame(connection: Connection, waiting: Waiting): void {
     expired: () => refuse(connection, waiting, 4001, 'Authentication failed'),
     drain: () => refuse(connection, waiting, 1012, 'restarting'),
     revoked: () => undefined,
+    moved: () => undefined,
   };
   if (connection.stash !== undefined) readFrame(connection, waiting);
 }

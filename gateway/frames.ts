@@ -12,9 +12,19 @@ export interface Frames {
   /** Bytes of the extended length and of the mask still to come. */
   extended: number;
   mask: number;
+  /** A close frame has begun: nothing may follow it. */
+  closing: boolean;
 }
 
-export const newFrames = (): Frames => ({ left: 0, header: 0, opcode: 0, length: 0, extended: 0, mask: 0 });
+export const newFrames = (): Frames => ({
+  left: 0,
+  header: 0,
+  opcode: 0,
+  length: 0,
+  extended: 0,
+  mask: 0,
+  closing: false,
+});
 
 /** Between two frames: the only moment at which a frame of our own may be put in. */
 export const atBoundary = (frames: Frames): boolean => frames.left === 0 && frames.header === 0;
@@ -39,6 +49,7 @@ export function follow(frames: Frames, chunk: Buffer): boolean {
 function readHeader(frames: Frames, byte: number): boolean {
   if (frames.header === 0) {
     frames.opcode = byte & 0x0f;
+    frames.closing ||= frames.opcode === 8;
     frames.header = 1;
     return false;
   }

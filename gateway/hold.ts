@@ -60,6 +60,7 @@ function hold(held: Held, room: Set<Held>): void {
     expired: () => answer(held, RESUMING),
     drain: () => answer(held, RESUMING),
     revoked: () => undefined,
+    moved: () => undefined,
   };
 }
 

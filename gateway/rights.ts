@@ -31,14 +31,20 @@ export function routeChanged(gateway: Gateway, slot: string): void {
   if (gateway.held.has(slot)) lookAgain(gateway, slot);
 }
 
-/** Ends what has lost its right since the last time. */
+/** A pod has its slot's name, so there is another only when the old one is gone; on a lost node nobody else says so. */
+const isElsewhere = ({ address: before }: Route, now: Route | undefined) =>
+  before !== undefined && now?.address !== undefined && now.address.ip !== before.ip;
+
+/** Ends what has lost its right, or its pod, since the last time. */
 export function endRevoked(gateway: Gateway, now: number): void {
   const { changed } = gateway;
   for (const connection of gateway.connections) {
     const { forward } = connection;
     // Shares end by the clock too.
     if (forward === undefined || (forward.share === undefined && !changed.has(forward.route.slot))) continue;
-    if (!isStillAllowed(forward, gateway.table.bySlot(forward.route.slot), now)) connection.user.revoked();
+    const route = gateway.table.bySlot(forward.route.slot);
+    if (!isStillAllowed(forward, route, now)) connection.user.revoked();
+    else if (isElsewhere(forward.route, route)) connection.user.moved();
   }
   changed.clear();
 }

@@ -62,6 +62,7 @@ function headReader(connection: Connection): ClientUser {
       if (connection.stash === undefined) socket.end();
     },
     revoked: () => undefined,
+    moved: () => undefined,
   };
 }
 
@@ -192,6 +193,7 @@ function linger(connection: Connection): void {
     expired: () => socket.destroy(),
     drain: () => undefined,
     revoked: () => undefined,
+    moved: () => undefined,
   };
   connection.deadline = gateway.clock.now + LINGER_MS;
   socket.resume();

@@ -176,7 +176,7 @@ t.test('a resume closes what was opened with the old key', async (t) => {
   stream.resume();
   gateway.table.upsertSandbox(sandboxOf(A, { status: { keyEpoch: 2 } }));
   gateway.later(0);
-  t.equal(await closed, '1008 access ended');
+  t.equal(await closed, '4001 access ended');
   t.match(await cut, { code: 'ECONNRESET' });
   t.equal(gateway.table.bySlot(A)?.load.streams, 0);
   t.equal(gateway.table.bySlot(A)?.load.requests, 0);

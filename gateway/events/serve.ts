@@ -1,8 +1,9 @@
 /** Puts a client that reads events together with its source. */
 import { stash, type ClientUser, type Connection } from '../connection.js';
-import type { Forward } from '../decide.js';
+import { unavailable, type Forward } from '../decide.js';
 import { enter } from '../limits.js';
-import { followEvents } from './follow.js';
+import { followEvents, type Sink } from './follow.js';
+import { portOf } from '../table.js';
 import { createPoll } from './poll.js';
 import type { EventsRequest } from './request.js';
 import { createStream } from './stream.js';
@@ -37,7 +38,22 @@ export function serveEvents(connection: Connection, forward: Forward, wanted: Ev
   const reader = wanted.transport === 'poll' ? createPoll(visit, control) : createStream(visit, control);
   connection.deadline = gateway.clock.now + (wanted.transport === 'poll' ? POLL_MS : HEARTBEAT_MS);
   connection.user = userOf(visit, reader, control);
-  const following = followEvents(pod, wanted.after, reader, gateway.history);
+  const following = followEvents(pod, wanted.after, withReason(visit, reader), gateway.history);
+  // The drain has passed it by while its head came.
+  if (gateway.draining) reader.leave('Draining');
+}
+
+/** A lost connection alone says little: the table knows whether the sandbox is paused or has failed. */
+function withReason({ connection, forward }: Visit, reader: Reader): Sink {
+  return {
+    event: (event, cursor) => reader.event(event, cursor),
+    live: () => reader.live(),
+    ended(why) {
+      const route = connection.gateway.table.bySlot(forward.route.slot);
+      const known = route === undefined ? undefined : unavailable(route, portOf(route, forward.located.port));
+      reader.ended(why.status === 404 ? why : (known ?? why));
+    },
+  };
 }
 
 function userOf(visit: Visit, reader: Reader, control: Control): ClientUser {
@@ -58,5 +74,6 @@ function userOf(visit: Visit, reader: Reader, control: Control): ClientUser {
     expired: () => reader.tick(),
     drain: () => reader.leave('Draining'),
     revoked: () => reader.leave('AccessEnded'),
+    moved: () => reader.leave('SandboxStarting'),
   };
 }

@@ -11,8 +11,8 @@ export interface Reader extends Sink {
   /** Time to say that the connection lives, or to give a poll its answer. */
   tick(): void;
   drained(): void;
-  /** The gateway is stopping, or the right has ended. */
-  leave(why: 'Draining' | 'AccessEnded'): void;
+  /** The gateway is stopping, the right has ended, or the pod was replaced. */
+  leave(why: keyof typeof LEAVING): void;
 }
 
 export interface Visit {
@@ -43,6 +43,7 @@ export const LEAVING = {
     reason: 'AccessEnded',
     message: 'The key or the link that opened this is no longer good.',
   },
+  SandboxStarting: { status: 503, reason: 'SandboxStarting', message: 'The sandbox was replaced.', retryAfter: 1 },
 } as const;
 
 /** Stored events are use of the sandbox; signs of life are not. */

@@ -69,6 +69,7 @@ function dialFailed(exchange: Exchange, then: Then, code: string): void {
       route: { ...route, load: forward.route.load, ownerLoad: forward.route.ownerLoad },
       port,
     };
+    exchange.connection.forward = exchange.forward;
     connectPod(exchange, then);
   }, DIAL_PAUSE_MS * exchange.dials);
   exchange.cancelDial = () => clearTimeout(timer);

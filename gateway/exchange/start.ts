@@ -24,6 +24,13 @@ const ACCESS_ENDED: Answer = {
   message: 'The key or the link that opened this is no longer good.',
 };
 
+const REPLACED: Answer = {
+  status: 502,
+  reason: 'Unreachable',
+  message: 'The sandbox was replaced before it had answered. Whether it did what was asked is not known.',
+  retryAfter: 1,
+};
+
 export function startExchange(connection: Connection, forward: Forward, accepted = false): void {
   const exchange: Exchange = {
     connection,
@@ -81,6 +88,7 @@ function clientSide(exchange: Exchange): ClientUser {
     // A request in flight may end; its connection is closed with its answer.
     drain: () => undefined,
     revoked: () => fail(exchange, ACCESS_ENDED),
+    moved: () => fail(exchange, REPLACED),
   };
 }
 

@@ -20,8 +20,15 @@ const HALF_CLOSED_MS = 30_000;
 const GOODBYE_MS = 2_000;
 /** 1012, service restart: clients come back. */
 const RESTARTING = closeFrame(1012, 'restarting');
+const REPLACED = closeFrame(1012, 'SandboxRestarting');
+/** 1013, try again later: it is there again when somebody resumes it. */
+const PAUSED = closeFrame(1013, 'SandboxPaused');
+const IDLE = closeFrame(1001, 'idle');
 /** 1008, policy violation: coming back with the same key or cookie is no use. */
 const ACCESS_ENDED = closeFrame(1008, 'access ended');
+/** What agent servers say to a wrong key, and of what they do not have. */
+const KEY_ENDED = closeFrame(4001, 'access ended');
+const GONE = closeFrame(4004, 'sandbox gone');
 
 export function startTunnel(exchange: Exchange, upstream: Upstream, first: Buffer): void {
   const { connection } = exchange;
@@ -40,19 +47,41 @@ export function startTunnel(exchange: Exchange, upstream: Upstream, first: Buffe
     ended: () => halfClosed(tunnel, () => pod.end()),
     closed: () => stop(tunnel),
     drained: () => pod.resume(),
-    expired: () => stop(tunnel),
+    expired: () => (tunnel.goodbye === undefined && tunnel.ended === 0 ? leave(tunnel, IDLE) : stop(tunnel)),
     drain: () => leave(tunnel, RESTARTING),
-    revoked: () => leave(tunnel, ACCESS_ENDED),
+    revoked: () => leave(tunnel, revocation(tunnel)),
+    moved: () => leave(tunnel, REPLACED),
   };
   upstream.user = {
     data: (chunk) => toClient(tunnel, chunk),
-    ended: () => halfClosed(tunnel, () => client.end()),
-    closed: () => stop(tunnel),
+    ended: () => podEnded(tunnel),
+    closed: () => podEnded(tunnel),
     drained: () => client.resume(),
   };
   if (first.length > 0) toClient(tunnel, first);
   const ahead = takeStash(connection);
   if (ahead !== undefined) toPod(tunnel, ahead);
+  // The drain has passed it by while it was being opened.
+  if (connection.gateway.draining) leave(tunnel, RESTARTING);
+}
+
+function revocation({ exchange }: Tunnel): Buffer {
+  const { connection, forward } = exchange;
+  if (forward.port.name !== 'agent') return ACCESS_ENDED;
+  return connection.gateway.table.bySlot(forward.route.slot) === undefined ? GONE : KEY_ENDED;
+}
+
+/** A pod that dies says no goodbye; clients must learn from somebody whether to come back, and when. */
+function podEnded(tunnel: Tunnel): void {
+  const { connection, forward } = tunnel.exchange;
+  const { socket } = connection;
+  if (tunnel.goodbye === undefined && !tunnel.fromPod.closing && atBoundary(tunnel.fromPod) && !socket.writableEnded) {
+    const isPaused = connection.gateway.table.bySlot(forward.route.slot)?.state === 'paused';
+    tunnel.goodbye = isPaused ? PAUSED : REPLACED;
+    socket.write(tunnel.goodbye);
+  }
+  if (tunnel.upstream.ended && tunnel.upstream.socket.destroyed) stop(tunnel);
+  else halfClosed(tunnel, () => socket.end());
 }
 
 function touch(tunnel: Tunnel, isData: boolean): void {
@@ -99,8 +128,9 @@ function leave(tunnel: Tunnel, goodbye: Buffer): void {
 
 function sayGoodbye(tunnel: Tunnel): void {
   const { socket } = tunnel.exchange.connection;
-  if (tunnel.goodbye === undefined || !atBoundary(tunnel.fromPod) || socket.writableEnded) return;
-  socket.end(tunnel.goodbye);
+  const { goodbye, fromPod } = tunnel;
+  if (goodbye === undefined || !atBoundary(fromPod) || fromPod.closing || socket.writableEnded) return;
+  socket.end(goodbye);
   tunnel.upstream.socket.end();
 }
 
