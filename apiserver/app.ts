@@ -13,6 +13,7 @@ import { refuseBadUpgrades } from './http/upgrade.js';
 import { guardLocalUser } from './identity/guard.js';
 import { identifyCaller } from './identity/identify.js';
 import { requireUser } from './identity/identity.js';
+import { mcpRoutes } from './mcp/routes.js';
 import { configRoutes } from './routes/config.js';
 import { conversationRoutes } from './routes/conversations.js';
 import { downloadRoutes } from './routes/download.js';
@@ -142,4 +143,8 @@ async function addSandboxRoutes(app: FastifyInstance, deps: Deps): Promise<void>
     },
     { prefix: '/api/v1' },
   );
+  await app.register((scope, _options, done) => {
+    mcpRoutes(scope, deps);
+    done();
+  });
 }

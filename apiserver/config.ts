@@ -12,6 +12,7 @@ import {
   readConfig,
   secret,
   secrets as secretList,
+  url,
   whole,
 } from '../process/config.js';
 import { identityOf, identityShape, type IdentitySettings } from './identity/settings.js';
@@ -32,6 +33,8 @@ const schema = z.object({
   /** Where sandboxes call; without it they call the users' port. */
   SANDLOT_WEBHOOK_PORT: port().optional(),
   SANDLOT_WEBHOOK_HOST: z.string().default('0.0.0.0'),
+  /** Base under which sandboxes reach this server; without it agents get none of its tools. */
+  SANDLOT_API_URL: url().optional(),
   SANDLOT_HEALTH_PORT: port().default(0),
   SANDLOT_HEALTH_HOST: z.string().default('127.0.0.1'),
   DATABASE_URL: z
@@ -77,6 +80,8 @@ export interface ApiConfig {
   port: number;
   /** A port of its own for what sandboxes call. */
   webhooks?: { host: string; port: number };
+  /** How sandboxes reach it, without trailing slash. */
+  apiUrl?: string | undefined;
   health: { host: string; port: number };
   databaseUrl: string;
   databaseConnections: number;
@@ -106,6 +111,7 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
     ...(read.SANDLOT_WEBHOOK_PORT === undefined
       ? {}
       : { webhooks: { host: read.SANDLOT_WEBHOOK_HOST, port: read.SANDLOT_WEBHOOK_PORT } }),
+    apiUrl: read.SANDLOT_API_URL,
     health: { host: read.SANDLOT_HEALTH_HOST, port: read.SANDLOT_HEALTH_PORT },
     databaseUrl: read.DATABASE_URL,
     databaseConnections: read.SANDLOT_DATABASE_CONNECTIONS,

@@ -25,6 +25,7 @@ export interface Deps {
     | 'secrets'
     | 'dataKeys'
     | 'identity'
+    | 'apiUrl'
     | 'gateway'
     | 'template'
     | 'startTimeoutMs'

@@ -32,6 +32,7 @@ Environment:
   SANDLOT_SINGLE_USER_ANYWHERE everyone-who-reaches-it-is-the-user: single-user mode on other addresses than loopback
   SANDLOT_HOST, SANDLOT_PORT   where to listen (127.0.0.1, 3000)
   SANDLOT_WEBHOOK_HOST, SANDLOT_WEBHOOK_PORT  a port of its own for what sandboxes call, and only that (0.0.0.0, none)
+  SANDLOT_API_URL              base under which sandboxes reach this server, for the tools that it gives to agents (none)
   DATABASE_URL                 pglite:<folder> (embedded, one process) or postgresql://… (pglite:.sandlot/database)
   SANDLOT_DATABASE_CONNECTIONS connections to a PostgreSQL server at most (10)
   SANDLOT_NAMESPACE            namespace of the sandboxes (default)

@@ -23,6 +23,11 @@ export function initKey(secret: string, slot: string): string {
   return derive(secret, 'init', slot);
 }
 
+/** Opens the API server's MCP server for the agent of one conversation, as long as there is that conversation. */
+export function mcpKey(secret: string, conversationId: string): string {
+  return derive(secret, 'mcp', conversationId);
+}
+
 /** Compares two secrets without telling by its duration where they differ. */
 export function sameSecret(a: string, b: string): boolean {
   const left = createHmac('sha256', 'compare').update(a).digest();

@@ -20,6 +20,7 @@ const account = z.object({
   display_name: z.string().nullish(),
   links: z.object({ avatar: z.object({ href: z.string() }).nullish() }).nullish(),
 });
+const opened = z.object({ id: z.number(), links: z.object({ html: z.object({ href: z.string() }) }) });
 const pageOf = <Item extends z.ZodType>(item: Item) => z.object({ values: z.array(item), next: z.string().nullish() });
 
 export function bitbucket({ token, host }: Access): GitProvider {
@@ -79,6 +80,16 @@ export function bitbucket({ token, host }: Access): GitProvider {
     async installations() {
       const found = await get('/workspaces?pagelen=100', pageOf(z.object({ slug: z.string() })));
       return found.values.map(({ slug }) => slug);
+    },
+    async openPullRequest({ repository: name, source, target, title, body }) {
+      const wanted = {
+        title,
+        description: body,
+        source: { branch: { name: source } },
+        destination: { branch: { name: target } },
+      };
+      const made = await ask({ url: `${base}/repositories/${name}/pullrequests`, authorization, body: wanted }, opened);
+      return { url: made.links.html.href, number: made.id };
     },
   };
 }

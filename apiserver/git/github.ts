@@ -26,6 +26,7 @@ const account = z.object({
   name: z.string().nullish(),
   email: z.string().nullish(),
 });
+const opened = z.object({ html_url: z.string(), number: z.number() });
 const titled = { number: z.number(), title: z.string(), repository: z.object({ nameWithOwner: z.string() }) };
 const pull = z.object({
   ...titled,
@@ -63,6 +64,8 @@ export function github({ token, host }: Access): GitProvider {
   const authorization = `Bearer ${token}`;
   const get = <Schema extends z.ZodType>(path: string, schema: Schema) =>
     ask({ url: `${rest}${path}`, authorization }, schema);
+  const post = <Schema extends z.ZodType>(path: string, body: unknown, schema: Schema) =>
+    ask({ url: `${rest}${path}`, authorization, body }, schema);
   /** The user's own and those of organisations: what a search must be told to stay among. */
   const owners = async (): Promise<string> => {
     const [{ login }, orgs] = await Promise.all([
@@ -127,6 +130,13 @@ export function github({ token, host }: Access): GitProvider {
     },
     // GitHub tells installations of an app to that app's users only; a personal token has none.
     installations: () => Promise.resolve([]),
+    async openPullRequest({ repository: name, source, target, title, body, draft, labels }) {
+      const made = await post(`/repos/${name}/pulls`, { title, head: source, base: target, body, draft }, opened);
+      // It is there: labels that the repository does not have must not make its author try again.
+      if (labels.length > 0)
+        await post(`/repos/${name}/issues/${made.number}/labels`, { labels }, z.unknown()).catch(() => undefined);
+      return { url: made.html_url, number: made.number };
+    },
   };
 }
 

@@ -26,6 +26,7 @@ const account = z.object({
   avatar_url: z.string().nullish(),
   organization: z.string().nullish(),
 });
+const opened = z.object({ web_url: z.string(), iid: z.number() });
 const titled = { iid: z.number(), title: z.string(), references: z.object({ full: z.string() }) };
 const mergeRequest = z.object({
   ...titled,
@@ -36,8 +37,8 @@ const mergeRequest = z.object({
 
 export function gitlab({ token, host }: Access): GitProvider {
   const ask = providerFetch('GitLab');
-  const get = <Schema extends z.ZodType>(path: string, schema: Schema) =>
-    ask({ url: `${originOf(host)}/api/v4${path}`, authorization: `Bearer ${token}` }, schema);
+  const to = (path: string) => ({ url: `${originOf(host)}/api/v4${path}`, authorization: `Bearer ${token}` });
+  const get = <Schema extends z.ZodType>(path: string, schema: Schema) => ask(to(path), schema);
   return {
     async account() {
       const found = await get('/user', account);
@@ -84,6 +85,19 @@ export function gitlab({ token, host }: Access): GitProvider {
       return [...changes, ...issues.map((one) => task('OPEN_ISSUE', one))];
     },
     installations: () => Promise.resolve([]),
+    /** `repository`: its path, or its number. */
+    async openPullRequest({ repository, source, target, title, body, labels }) {
+      const wanted = {
+        source_branch: source,
+        target_branch: target,
+        title,
+        description: body,
+        ...(labels.length === 0 ? {} : { labels: labels.join(',') }),
+      };
+      const at = to(`/projects/${encodeURIComponent(repository)}/merge_requests`);
+      const made = await ask({ ...at, body: wanted }, opened);
+      return { url: made.web_url, number: made.iid };
+    },
   };
 }
 

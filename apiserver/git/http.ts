@@ -1,6 +1,6 @@
 /** Calls to a git provider's API: bounded in time and size, parsed, and their troubles said in words for the user. */
 import { Agent, request } from 'undici';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { ApiError } from '../http/errors.js';
 
 export interface ProviderCall {
@@ -15,6 +15,8 @@ export type ProviderFetch = <Schema extends z.ZodType>(call: ProviderCall, schem
 
 const TIMEOUT_MS = 10_000;
 const LIMIT = 8 * 1024 * 1024;
+/** Azure DevOps answers a bad token with its login page. */
+const SIGN_IN = 203;
 /** A provider that says nothing of when. */
 const RETRY_SECONDS = 60;
 const dispatcher = new Agent({ connections: 8, keepAliveTimeout: 10_000, connect: { timeout: 5_000 } });
@@ -23,7 +25,7 @@ const dispatcher = new Agent({ connections: 8, keepAliveTimeout: 10_000, connect
 export function providerFetch(name: string): ProviderFetch {
   return async (call, schema) => {
     const answer = await send(name, call);
-    if (answer.status < 200 || answer.status > 299) throw refusal(name, answer);
+    if (answer.status < 200 || answer.status > 299 || answer.status === SIGN_IN) throw refusal(name, answer);
     const parsed = schema.safeParse(jsonOf(answer.text));
     if (!parsed.success)
       throw new ApiError('provider_failed', {
@@ -72,20 +74,39 @@ async function send(name: string, { url, authorization, body }: ProviderCall): P
 }
 
 /** A provider that is asked too often says so with 429, or with 403 and a count of what is left. */
-function refusal(name: string, { status, headers }: Answer): ApiError {
+function refusal(name: string, { status, headers, text }: Answer): ApiError {
   const limited = status === 429 || (status === 403 && headers['x-ratelimit-remaining'] === '0');
   if (limited) {
     const told = Number(headers['retry-after']);
     const retryAfter = Number.isInteger(told) && told > 0 ? Math.min(told, 3600) : RETRY_SECONDS;
     return new ApiError('provider_busy', { text: `${name} takes no more requests of yours for now.`, retryAfter });
   }
-  if (status === 401 || status === 403)
-    return new ApiError('provider_refused', {
-      text: `${name} refuses the stored token (${status}). Store one that is valid and may read repositories.`,
+  if (status === 401 || status === 403 || status === SIGN_IN)
+    return new ApiError(status === 403 ? 'provider_refused' : 'provider_unauthenticated', {
+      text: `${name} refuses the token (${status}). Store one that is valid and may do this.`,
     });
   if (status === 404)
     return new ApiError('not_found', { text: `${name} has no such repository, or does not show it to you.` });
-  return new ApiError('provider_failed', { text: `${name} answered ${status}.` });
+  const why = reasonIn(text);
+  return new ApiError('provider_failed', { text: `${name} answered ${status}${why === '' ? '.' : `: ${why}`}` });
+}
+
+const message = z.object({ message: z.string() });
+/** Where the providers say what is wrong with a request. */
+const reasons = z.object({
+  message: z.union([z.string(), z.array(z.string())]).optional(),
+  errors: z.array(message).optional().catch(undefined),
+  error: message.optional().catch(undefined),
+});
+
+function reasonIn(text: string): string {
+  const { data } = reasons.safeParse(jsonOf(text));
+  const all = [data?.message, data?.error?.message, ...(data?.errors ?? []).map((one) => one.message)];
+  return all
+    .flat()
+    .filter((one) => one !== undefined)
+    .join('; ')
+    .slice(0, 500);
 }
 
 function jsonOf(text: string): unknown {

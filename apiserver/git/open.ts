@@ -1,20 +1,28 @@
 /** A provider by its name, with the user's token. */
 import { ApiError } from '../http/errors.js';
+import { azureDevops } from './azure.js';
 import { bitbucket } from './bitbucket.js';
+import { bitbucketDataCenter } from './bitbucket-dc.js';
+import { forgejo } from './forgejo.js';
 import { github } from './github.js';
 import { gitlab } from './gitlab.js';
 import type { Access, GitProvider } from './types.js';
 
-const PROVIDERS: Record<string, { host: string; open: (access: Access) => GitProvider }> = {
+/** `host`: where the user named none. */
+const PROVIDERS: Record<string, { host?: string; open: (access: Access) => GitProvider }> = {
   github: { host: 'github.com', open: github },
   gitlab: { host: 'gitlab.com', open: gitlab },
   bitbucket: { host: 'bitbucket.org', open: bitbucket },
+  bitbucket_data_center: { open: bitbucketDataCenter },
+  forgejo: { host: 'codeberg.org', open: forgejo },
+  azure_devops: { open: azureDevops },
 };
 
-/** One that is only cloned from answers every question with 501. */
+/** One that is not known, or of which only the token is, answers every question with 501. */
 export function openProvider(name: string, { token, host }: { token: string; host: string | null }): GitProvider {
   const known = PROVIDERS[name];
-  if (known !== undefined) return known.open({ token, host: host ?? known.host });
+  const at = host ?? known?.host;
+  if (known !== undefined && at !== undefined) return known.open({ token, host: at });
   const refuse = () => Promise.reject(new ApiError('provider_unknown'));
   return {
     account: refuse,
@@ -22,5 +30,6 @@ export function openProvider(name: string, { token, host }: { token: string; hos
     branches: refuse,
     tasks: () => Promise.resolve([]),
     installations: refuse,
+    openPullRequest: refuse,
   };
 }

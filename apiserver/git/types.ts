@@ -58,6 +58,24 @@ export interface BranchQuery extends Place {
   query: string;
 }
 
+/** A request to merge one branch into another, by whatever name the provider calls it. */
+export interface PullRequest {
+  repository: string;
+  source: string;
+  target: string;
+  title: string;
+  body: string;
+  /** Where the provider knows drafts. */
+  draft: boolean;
+  labels: string[];
+}
+
+export interface Opened {
+  /** Its page. */
+  url: string;
+  number: number;
+}
+
 /** One provider as one user sees it. All calls reject with ApiError. */
 export interface GitProvider {
   account(): Promise<Account>;
@@ -66,6 +84,7 @@ export interface GitProvider {
   tasks(): Promise<Task[]>;
   /** Groups that own repositories, where the provider has such a list. */
   installations(): Promise<string[]>;
+  openPullRequest(wanted: PullRequest): Promise<Opened>;
 }
 
 export interface Access {

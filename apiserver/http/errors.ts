@@ -26,6 +26,7 @@ export const ERRORS = {
   forbidden_origin: detail(403, 'Requests from other origins are not allowed.'),
   no_provider_token: detail(403, 'Git provider token required (such as GitHub).'),
   provider_refused: detail(403, 'The git provider refuses the stored token.'),
+  provider_unauthenticated: detail(403, 'The git provider does not take the stored token.'),
   provider_not_connected: detail(403, 'Git provider not connected'),
   other_sandbox: detail(403, 'Session API key does not match sandbox'),
   login_required: detail(401, 'Log in first.'),

@@ -43,7 +43,7 @@ export function judgedOf({ headers, method }: FastifyRequest): Judged {
 }
 
 /** Routes with a key of their own, or nothing to tell: agents in pods and probes use addresses inside the cluster. */
-const INSIDE = /^\/(api\/v1\/webhooks\/|api\/v1\/sandboxes\/[^/?]+\/settings\/|(alive|health|ready)$)/;
+const INSIDE = /^\/(api\/v1\/webhooks\/|api\/v1\/sandboxes\/[^/?]+\/settings\/|mcp\/mcp$|(alive|health|ready)$)/;
 
 /** `publicUrl`: single-user mode on other addresses than loopback. */
 export function guardLocalUser(app: FastifyInstance, publicUrl: string | undefined): void {

@@ -16,7 +16,7 @@ const paging = { page_id: pageId, limit: limit(30) };
 const query = z.string().max(500);
 const SORTS = ['stars-desc', 'stars-asc', 'forks-desc', 'forks-asc', 'updated-desc', 'updated-asc'] as const;
 /** `owner/name` with sub-groups: nothing that leads elsewhere in the provider's API. */
-const repository = z.string().max(1000).regex(/^[\w.-]+(\/[\w.-]+){1,5}$/).refine((name) => !name.includes('..')); // prettier-ignore
+const repository = z.string().max(1000).regex(/^[\w.~-]+(\/[\w.~-]+){1,5}$/).refine((name) => !name.includes('..')); // prettier-ignore
 
 const installationsQuery = z.object({ provider, ...paging });
 const repositoriesQuery = z.object({

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Deps } from '../deps.js';
 import type { Api } from '../http/schema.js';
-import { isLoopback } from '../git/hosts.js';
+import { checkedHost, checkToken } from '../git/check.js';
 import { ApiError } from '../http/errors.js';
 import { pageOf, readCursor } from '../http/page.js';
 import { idPath, limit, pageId } from '../http/validate.js';
@@ -19,7 +19,8 @@ const changeBody = z.object({ name, description });
 const host = z
   .string()
   .max(253)
-  .regex(/^[a-z0-9.-]+(:[0-9]{1,5})?$/i)
+  // Behind the slash: an organization of Azure DevOps.
+  .regex(/^[a-z0-9.-]+(:[0-9]{1,5})?(\/[a-z0-9][\w.-]*)?$/i, 'Input should be host[:port]')
   .nullish();
 const providersBody = z.object({
   provider_tokens: z
@@ -89,22 +90,24 @@ export function secretRoutes(app: Api, { box }: Deps): void {
     return { message: 'Secret deleted successfully' };
   });
 
-  /** Stored as they are: a token that its provider refuses shows when it is used. */
+  /** A token that its provider refuses is not stored; one that cannot be asked now is, and the answer says so. */
   app.post('/secrets/git-providers', { schema: { body: providersBody } }, async ({ body, owned, user }) => {
-    const { provider_tokens } = body;
-    for (const [provider, entry] of Object.entries(provider_tokens)) {
-      if (entry?.token == null || entry.token === '') continue;
-      if (entry.host != null && isLoopback(entry.host) && user.via !== 'local')
-        throw new ApiError('bad_secret', { text: `${entry.host} is this server itself; name the provider's host.` });
-      const token = box.seal(entry.token, tokenPlace(user.id, provider));
-      const data = { token, host: entry.host ?? null };
+    const given = Object.entries(body.provider_tokens).flatMap(([provider, entry]) =>
+      entry?.token == null || entry.token === ''
+        ? []
+        : [{ provider, token: entry.token, host: checkedHost(user, provider, entry.host ?? null) }],
+    );
+    const unasked = await Promise.all(given.map(({ provider, ...access }) => checkToken(provider, access)));
+    for (const { provider, ...access } of given) {
+      const data = { token: box.seal(access.token, tokenPlace(user.id, provider)), host: access.host };
       await owned.providerToken.upsert({
         where: { ownerId_provider: { ownerId: user.id, provider } },
         create: { ownerId: user.id, provider, ...data },
         update: data,
       });
     }
-    return { message: 'Git providers stored' };
+    const notes = unasked.filter((note) => note !== undefined);
+    return { message: ['Git providers stored', ...notes].join('. ') };
   });
 
   app.delete('/secrets/git-providers', async ({ owned }) => {

@@ -22,6 +22,12 @@ export async function readSecrets(
   );
 }
 
+/** Names of the git providers that the user connected. */
+export async function providersOf(db: OwnedDb): Promise<string[]> {
+  const rows = await db.providerToken.findMany({ take: 50, select: { provider: true } });
+  return rows.map(({ provider }) => provider);
+}
+
 export async function readProviderTokens(
   db: OwnedDb,
   box: Box,

@@ -66,7 +66,7 @@ t.test('a private repository', async (t) => {
     writeFileSync(join(workspace, passwordFile), login.password);
     const command = prepareCommand({
       dir: `${WORKSPACE}/project/${name}`,
-      cloneUrl: cloneUrlOf('owner/private', 'github', host),
+      cloneUrl: cloneUrlOf('owner/private', 'github', host) ?? '',
       login: { user: login.user, passwordFile },
       branch: 'main',
       fullClone: false,

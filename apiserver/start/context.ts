@@ -16,7 +16,7 @@ export interface StepDeps {
   directory: SandboxDirectory;
   control: SandboxControl;
   agents: AgentHttp;
-  config: Pick<ApiConfig, 'secrets' | 'gateway' | 'template' | 'startTimeoutMs'>;
+  config: Pick<ApiConfig, 'secrets' | 'apiUrl' | 'gateway' | 'template' | 'startTimeoutMs'>;
 }
 
 export interface StepContext extends StepDeps {

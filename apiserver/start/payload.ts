@@ -18,6 +18,8 @@ export interface PayloadInput {
   secrets: Record<string, { value: string; description?: string | null }>;
   /** `hook_config` of the repository, as the agent server read it. */
   hooks: unknown;
+  /** MCP servers of this installation, by name. */
+  mcp: Doc;
   slot: string;
   gateway: GatewayAddress;
 }
@@ -57,14 +59,14 @@ const pluginSource = ({ source, ref, repo_path }: PluginSpec): Doc => ({
   repo_path: repo_path ?? null,
 });
 
-function agentPayload({ request, settings, slot, gateway }: PayloadInput): Doc {
+function agentPayload({ request, settings, mcp, slot, gateway }: PayloadInput): Doc {
   const agent = settings.agent;
   const llm = llmPayload(settings, request.llm_model);
   return {
     kind: 'Agent',
     llm: { ...llm, usage_id: 'agent' },
     tools: toolsOf(settingOf(agent, 'tools')),
-    mcp_config: settingOf(agent, 'mcp_config'),
+    mcp_config: { ...(settingOf(agent, 'mcp_config') as Doc), ...mcp },
     include_default_tools: ['FinishTool', 'ThinkTool'],
     agent_context: {
       skills: [workHostsSkill(gateway, slot)],

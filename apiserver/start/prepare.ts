@@ -21,7 +21,7 @@ export async function prepareRepository(context: StepContext): Promise<Partial<S
   const passwordFile = `.sandlot-login-${task.id}`;
   const command = prepareCommand({
     dir: dirOf(context),
-    cloneUrl: repository === null ? null : cloneUrlOf(repository, provider, token?.host ?? null),
+    cloneUrl: repository === null ? null : urlOf(repository, provider, token?.host ?? null),
     login: login === null ? null : { user: login.user, passwordFile },
     branch: request.selected_branch,
     fullClone: stored.scalars.git_full_clone === true,
@@ -38,6 +38,13 @@ export async function prepareRepository(context: StepContext): Promise<Partial<S
     throw new StartError(`Could not ${where}: ${lastLines(hide(result.output, login?.password))}`);
   }
   return { notes: { ...notesOf(task), ...foundIn(result.output) } };
+}
+
+function urlOf(repository: string, provider: string, host: string | null): string {
+  const url = cloneUrlOf(repository, provider, host);
+  if (url === undefined)
+    throw new StartError(`Store a token for ${provider} with its host; it is not known where it is.`);
+  return url;
 }
 
 export async function runSetup(context: StepContext): Promise<void> {

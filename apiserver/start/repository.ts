@@ -1,5 +1,6 @@
 /** The shell commands that prepare a workspace. Pure. */
 import { quote } from '../agent/bash.js';
+import { azurePlace, webUrl as azureUrl } from '../git/azure.js';
 import { originOf } from '../git/hosts.js';
 
 /** Where shell commands of the preparation start. They name everything below it relatively: a process pod has its workspace elsewhere. */
@@ -97,7 +98,14 @@ const HOSTS: Record<string, string> = {
   azure_devops: 'dev.azure.com',
 };
 
-/** `https://github.com/owner/name.git`; another host where the user named one for the provider. */
-export function cloneUrlOf(repository: string, provider: string | null, host: string | null): string {
-  return `${originOf(host ?? HOSTS[provider ?? 'github'] ?? 'github.com')}/${repository}.git`;
+/**
+ * `https://github.com/owner/name.git`, and what other providers have in its place; another host where the user named one.
+ * undefined: such a provider has no host of its own, and the user named none.
+ */
+export function cloneUrlOf(repository: string, provider: string | null, host: string | null): string | undefined {
+  const kind = provider ?? 'github';
+  const at = host ?? HOSTS[kind];
+  if (at === undefined) return undefined;
+  if (kind === 'azure_devops') return azureUrl(azurePlace(at)[0], repository);
+  return `${originOf(at)}${kind === 'bitbucket_data_center' ? '/scm' : ''}/${repository}.git`;
 }

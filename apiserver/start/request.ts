@@ -47,7 +47,7 @@ export const providerSchema = z.enum(PROVIDERS);
 
 /** `owner/name`, also with sub-groups; nothing that a shell or git could take for something else. */
 const repository = short
-  .regex(/^[\w.-]+(\/[\w.-]+){1,5}$/, 'Input should be owner/name')
+  .regex(/^[\w.~-]+(\/[\w.~-]+){1,5}$/, 'Input should be owner/name')
   .refine((value) => !value.includes('..'), 'Input should be owner/name');
 /** git's rules for branch names, roughly; never an option. */
 const branch = short.regex(/^(?!-)[^\s~^:?*[\\\x00-\x1f]+$/, 'Input should be the name of a branch');

@@ -35,6 +35,7 @@ t.test('what the agent server is told', async (t) => {
     settings: emptySettings(),
     secrets: { A: { value: 'b' } },
     hooks: null,
+    mcp: {},
     slot: 's',
     gateway,
   };
@@ -130,6 +131,10 @@ t.test('the preparation of a workspace, run by a real shell', async (t) => {
   t.equal(workingDirOf({ conversationId: 'c', repository: null, ownFolder: false }), '/workspace/project');
   t.equal(cloneUrlOf('a/b', 'gitlab', null), 'https://gitlab.com/a/b.git');
   t.equal(cloneUrlOf('a/b', null, 'git.example:8443'), 'https://git.example:8443/a/b.git');
+  t.equal(cloneUrlOf('PROJ/b', 'bitbucket_data_center', 'bb.example'), 'https://bb.example/scm/PROJ/b.git');
+  t.equal(cloneUrlOf('PROJ/b', 'bitbucket_data_center', null), undefined, 'not GitHub');
+  t.equal(cloneUrlOf('org/proj/b', 'azure_devops', 'org'), 'https://dev.azure.com/org/proj/_git/b');
+  t.equal(cloneUrlOf('c/proj/b', 'azure_devops', 'tfs.example/c'), 'https://tfs.example/c/proj/_git/b');
   t.equal(run(`printf %s ${quote(`a'b $(x) "`)}`), `a'b $(x) "`);
 });
 

@@ -7,9 +7,11 @@ import { AgentError, type AgentEndpoint } from '../agent/http.js';
 import type { Conversation, StartTask } from '../db/generated/client.js';
 import { ownedBy } from '../db/owned.js';
 import { ApiError } from '../http/errors.js';
+import { mcpEntry } from '../mcp/entry.js';
 import { specFrom } from '../sandboxes/control.js';
 import { failureOf, progressOf, slotOf } from '../sandboxes/status.js';
 import { emptySettings } from '../settings/model.js';
+import { providersOf } from '../settings/secrets.js';
 import { settingsStore } from '../settings/store.js';
 import { candidatesOf, chooseSandbox } from './choose.js';
 import {
@@ -134,6 +136,7 @@ async function startConversation(context: StepContext): Promise<void> {
     settings,
     secrets,
     hooks: await hooksOf(context, agent),
+    mcp: mcpEntry(conversationId, { ...config, providers: await providersOf(db) }),
     slot: slotOf(sandbox) ?? '',
     gateway: config.gateway,
   });

@@ -143,6 +143,7 @@ function startPrograms(options: UpOptions, folder: DataFolder, context: ProgramC
     gateway: { SANDLOT_PORT: String(options.gatewayPort), SANDLOT_ACCESS_LOG: 'false' },
     apiserver: {
       SANDLOT_PORT: String(options.port),
+      SANDLOT_API_URL: `http://${HOST}:${options.port}`,
       SANDLOT_IDENTITY: env['SANDLOT_IDENTITY'] ?? 'single-user',
       SANDLOT_SANDBOX_TEMPLATE: DEFAULT_NAME,
       DATABASE_URL: env['DATABASE_URL'] ?? `pglite:${join(folder.path, 'database')}`,

@@ -19,7 +19,8 @@ t.test('what belongs to a repository: login, hooks, sub-conversations, shared sa
     await rig.call('POST', `${V1}/settings`, { sandbox_grouping_strategy: 'NO_GROUPING' });
     await rig.stop();
   });
-  await rig.call('POST', `${V1}/secrets/git-providers`, { provider_tokens: { github: { token: 'ghp_hush' } } });
+  const github = { token: 'ghp_hush', host: '127.0.0.1:9' };
+  await rig.call('POST', `${V1}/secrets/git-providers`, { provider_tokens: { github } });
   const { body: task } = await rig.call<Task>('POST', `${V1}/app-conversations`, {
     suggested_task: { git_provider: 'github', task_type: 'OPEN_ISSUE', repo: 'owner/name', issue_number: 3 },
   });
@@ -33,7 +34,7 @@ t.test('what belongs to a repository: login, hooks, sub-conversations, shared sa
   const uploads = agent.calls.filter(({ line }) => line === 'POST /api/file/upload');
   t.match(String(uploads[0]?.body), /ghp_hush/);
   const commands = agent.calls.filter(({ line }) => line.startsWith('POST /api/bash'));
-  t.match(JSON.stringify(commands), /github\.com\/owner\/name\.git/);
+  t.match(JSON.stringify(commands), /127\.0\.0\.1:9\/owner\/name\.git/);
   t.notMatch(JSON.stringify(commands), 'ghp_hush', 'what the sandbox keeps of commands holds no token');
   t.match(agent.conversations.get(conversationDashed(id)), {
     hook_config: agent.hooks,

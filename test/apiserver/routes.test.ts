@@ -101,10 +101,9 @@ t.test('secrets', async (t) => {
   t.match(await rig.call('PUT', `${at}/B`, { name: 'C', description: 'now c' }), { status: 200 });
   t.match(await rig.call('DELETE', `${at}/C`), { status: 200 });
   t.match(await rig.call('DELETE', `${at}/C`), { status: 404 });
-  t.match(await rig.call('POST', `${at}/git-providers`, { provider_tokens: { github: { token: 'hush-gh' } } }), {
-    status: 200,
-  });
-  t.match((await rig.call('GET', `${V1}/settings`)).body, { provider_tokens_set: { github: null } });
+  const github = { token: 'hush-gh', host: '127.0.0.1:9' };
+  t.match(await rig.call('POST', `${at}/git-providers`, { provider_tokens: { github } }), { status: 200 });
+  t.match((await rig.call('GET', `${V1}/settings`)).body, { provider_tokens_set: { github: github.host } });
   t.notMatch(JSON.stringify(await db.prisma.providerToken.findMany()), 'hush-gh');
   t.match(await rig.call('POST', `${at}/git-providers`, { provider_tokens: { nonsense: { token: 'x' } } }), {
     status: 422,
