@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ConfigError, flag, logLevel, port, readConfig, whole } from '../process/config.js';
+import { longEnough, secretValues, urlCredentials } from './masking.js';
 import { cacheFolder } from './vscode/environment.js';
 
 /** Where events go as they happen. Times in seconds. */
@@ -104,6 +105,12 @@ export function readServerConfig(env: NodeJS.ProcessEnv, argv: string[] = []): S
     unknownVariables: unknownOf(env),
   };
 }
+
+/** The keys that the server holds: nothing that leaves it may show them. */
+export const serverKeys = (config: ServerConfig): string[] => [
+  ...longEnough([...config.sessionApiKeys, config.secretKey]),
+  ...config.webhooks.flatMap(({ headers, base_url }) => [...secretValues(headers), ...urlCredentials(base_url)]),
+];
 
 /** `--host H --port P`, as the program is called by hand. */
 function flagsOf(argv: string[]): Record<string, string> {

@@ -83,6 +83,8 @@ export interface Secrets {
   forCommand(command: string): Promise<Record<string, string>>;
   /** Replaces every secret value that was handed out by `<secret-hidden>`. Put all tool output through it. */
   mask(text: string): string;
+  /** The same for a text that comes in pieces: a value that is split over two of them is hidden too. */
+  streamMask(): { push(piece: string): string; end(): string };
   /** Names and descriptions, for the system prompt. */
   names(): { name: string; description: string | null }[];
 }

@@ -42,16 +42,20 @@ export interface AskOptions {
 /** Asks, and writes down what it cost. Rejects with LlmError or the signal's reason. */
 export async function ask(worker: Worker, llm: Llm, request: LlmRequest, options: AskOptions): Promise<LlmResponse> {
   const { conversation } = worker;
-  const publish = (delta: { content: string | null; reasoning: string | null }): void =>
-    conversation.publish({
-      kind: 'StreamingDeltaEvent',
-      content: delta.content === null ? null : conversation.secrets.mask(delta.content),
-      reasoning_content: delta.reasoning,
-    });
+  const words = conversation.secrets.streamMask();
+  const thoughts = conversation.secrets.streamMask();
+  const publish = (content: string | null, reasoning: string | null): void => {
+    if ((content ?? '') === '' && (reasoning ?? '') === '') return;
+    conversation.publish({ kind: 'StreamingDeltaEvent', content, reasoning_content: reasoning });
+  };
+  const onDelta = ({ content, reasoning }: { content: string | null; reasoning: string | null }): void =>
+    publish(content === null ? null : words.push(content), reasoning === null ? null : thoughts.push(reasoning));
   const response = await llm.complete(request, {
     signal: options.signal,
-    ...(options.deltas ? { onDelta: publish } : {}),
+    ...(options.deltas ? { onDelta } : {}),
   });
+  publish(null, thoughts.end());
+  publish(words.end(), null);
   await conversation.recordUsage(response.usage);
   return response;
 }

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { AgentConfig, LlmConfig } from '../../contracts/agent/requests.js';
 import { valueError } from '../http/validate.js';
+import { longEnough, secretValues } from '../masking.js';
 
 const LLM_DEFAULTS = {
   model: 'gpt-5.6',
@@ -175,6 +176,20 @@ export function redactLlm(llm: LlmConfig, mask: string | null): LlmConfig {
   if (copy.extra_headers !== null)
     copy.extra_headers = Object.fromEntries(Object.keys(copy.extra_headers).map((name) => [name, '**********']));
   return copy;
+}
+
+/** The credentials inside an agent: keys and headers of its models, headers and variables of its MCP servers. Pure. */
+export function agentCredentials(agent: AgentConfig): string[] {
+  const models = [agent.llm, agent.condenser?.llm].filter((llm) => llm != null);
+  const visit = (value: unknown): string[] => {
+    if (typeof value !== 'object' || value === null) return [];
+    return [...secretValues(value as Record<string, unknown>), ...Object.values(value).flatMap(visit)];
+  };
+  return [
+    ...models.flatMap((llm) => longEnough(LLM_SECRETS.map((name) => llm[name] as string | null | undefined))),
+    ...models.flatMap((llm) => secretValues(llm.extra_headers ?? {})),
+    ...visit(agent.mcp_config),
+  ];
 }
 
 /** Environments and headers of MCP servers hold credentials as a rule. */

@@ -10,6 +10,7 @@ import type { Logger } from '../../process/log.js';
 import { openLog, type EventLog } from '../log/log.js';
 import { ROOT } from '../log/index.js';
 import type { AgentConversation, Children, Clock, ModelUsage } from '../seam.js';
+import { agentCredentials } from './agent.js';
 import { withoutNulls } from './forms.js';
 import { fullState } from './info.js';
 import { createMutex } from './mutex.js';
@@ -53,6 +54,8 @@ export interface ConversationOptions {
   workspaceDir: string;
   secretKey: () => string | null;
   environment: () => Record<string, string>;
+  /** The server's own keys, which no event may show. */
+  hidden: () => readonly string[];
   /** Called whenever something happens: resets the idle time. */
   touch: () => void;
   log: Logger;
@@ -105,7 +108,9 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
   const writeTurn = createMutex();
   const transients = new Set<TransientListener>();
   const ends = new Set<() => void>();
-  const secrets = createSecrets(() => record.secrets);
+  const secrets = createSecrets(() => record.secrets, {
+    hidden: () => [...options.hidden(), ...agentCredentials(record.agent)],
+  });
   let dirty = false;
   let pending = 0;
   /** Last event of the branch, counting those that are still being written. */

@@ -2,7 +2,7 @@
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../process/log.js';
-import type { ServerConfig } from '../config.js';
+import { serverKeys, type ServerConfig } from '../config.js';
 import { HttpError } from '../http/errors.js';
 import { parseUuid } from '../http/uuid.js';
 import type { AgentRuntime, Children, Clock } from '../seam.js';
@@ -213,6 +213,7 @@ async function open(options: HoldingsOptions, entry: Entry): Promise<Live> {
     workspaceDir,
     secretKey: () => options.config().secretKey,
     environment: () => options.config().commandEnv,
+    hidden: () => serverKeys(options.config()),
     touch: options.touch,
     log: log.child({ conversation: entry.record.id }),
     clock: options.clock,

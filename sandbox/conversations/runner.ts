@@ -114,7 +114,7 @@ export function createRunner(options: RunnerOptions): Runner {
         .append({
           kind: 'ConversationErrorEvent',
           code: error instanceof Error ? error.name : 'Error',
-          detail: error instanceof Error ? error.message : String(error),
+          detail: conversation.secrets.mask(error instanceof Error ? error.message : String(error)),
           classification: { kind: 'internal', retryable: true, user_action: 'retry' },
         })
         .catch(() => undefined);

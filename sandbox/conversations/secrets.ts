@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Secrets } from '../seam.js';
 import { valueError } from '../http/validate.js';
 import { pythonList } from './agent.js';
+import { createStreamMask, maskValues } from '../masking.js';
 
 export interface StaticSecret {
   kind: 'StaticSecret';
@@ -68,13 +69,26 @@ const LOOKUP_MS = 15_000;
 const LOOKUP_BYTES = 1 << 20;
 const SHORTEST = 4;
 
+export interface SecretsOptions {
+  /** Values that no command gets and that are hidden all the same: keys of the server, of models and of MCP servers. */
+  hidden?: () => readonly string[];
+  request?: typeof fetch;
+}
+
 /** The secrets as the agent uses them. `sources` is read anew each time. */
-export function createSecrets(sources: () => Record<string, SecretSource>, request: typeof fetch = fetch): Secrets {
+export function createSecrets(sources: () => Record<string, SecretSource>, options: SecretsOptions = {}): Secrets {
+  const { hidden = () => [], request = fetch } = options;
   const seen = new Set<string>();
   const resolve = async (source: SecretSource): Promise<string | null> => {
     const value = source.kind === 'StaticSecret' ? source.value : await lookUp(source, request);
     if (value !== null && value.length >= SHORTEST) seen.add(value);
     return value;
+  };
+  const values = (): string[] => {
+    for (const source of Object.values(sources()))
+      if (source.kind === 'StaticSecret' && source.value !== null && source.value.length >= SHORTEST)
+        seen.add(source.value);
+    return [...seen, ...hidden()];
   };
   return {
     async forCommand(command) {
@@ -84,15 +98,8 @@ export function createSecrets(sources: () => Record<string, SecretSource>, reque
       );
       return Object.fromEntries(found.filter((entry): entry is [string, string] => entry[1] !== null));
     },
-    mask(text) {
-      for (const source of Object.values(sources()))
-        if (source.kind === 'StaticSecret' && source.value !== null && source.value.length >= SHORTEST)
-          seen.add(source.value);
-      let masked = text;
-      for (const value of [...seen].sort((a, b) => b.length - a.length))
-        masked = masked.replaceAll(value, '<secret-hidden>');
-      return masked;
-    },
+    mask: (text) => (text.length < SHORTEST ? text : maskValues(text, values())),
+    streamMask: () => createStreamMask(values),
     names: () => Object.entries(sources()).map(([name, source]) => ({ name, description: source.description })),
   };
 }

@@ -42,18 +42,18 @@ export const badRequest = (detail: string) => new HttpError(400, detail);
 
 const SECRET_NAME = /key|secret|token|password|authorization|credential|cookie/i;
 
-/** A copy of what a client sent in which the values of secret-looking fields are `<redacted>`, for error bodies. */
-export function redactInput(value: unknown, depth = 0): unknown {
-  if (typeof value !== 'object' || value === null || depth > 20) return value;
-  if (Array.isArray(value)) return value.map((entry) => redactInput(entry, depth + 1));
-  return Object.fromEntries(
-    Object.entries(value).map(([name, entry]) => [
-      name,
-      SECRET_NAME.test(name) && (typeof entry === 'string' || typeof entry === 'number')
-        ? '<redacted>'
-        : redactInput(entry, depth + 1),
-    ]),
-  );
+/** A copy of what a client sent in which all texts and numbers below secret-looking fields are `<redacted>`, for error bodies. */
+export function redactInput(value: unknown, at = { depth: 0, secret: false }): unknown {
+  if (at.depth > 20) return null;
+  if (typeof value !== 'object' || value === null)
+    return at.secret && (typeof value === 'string' || typeof value === 'number') ? '<redacted>' : value;
+  const below = (name?: string) => ({
+    depth: at.depth + 1,
+    // What kind of secret it was to be is the client's mistake as often as not.
+    secret: (at.secret && name !== 'kind') || (name !== undefined && SECRET_NAME.test(name)),
+  });
+  if (Array.isArray(value)) return value.map((entry) => redactInput(entry, below()));
+  return Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, redactInput(entry, below(name))]));
 }
 
 export interface ErrorAnswer {
@@ -66,7 +66,12 @@ export function answerFor(error: unknown, errorId: string): ErrorAnswer {
   if (error instanceof ValidationError)
     return {
       status: 422,
-      body: { detail: error.problems.map((problem) => ({ ...problem, input: redactInput(problem.input) })) },
+      body: {
+        detail: error.problems.map((problem) => {
+          const secret = problem.loc.some((name) => typeof name === 'string' && SECRET_NAME.test(name));
+          return { ...problem, input: redactInput(problem.input, { depth: 0, secret }) };
+        }),
+      },
     };
   if (error instanceof HttpError) {
     if (error.status < 500) return { status: error.status, body: { detail: error.detail } };

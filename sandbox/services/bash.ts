@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { BashCommand, BashEvent, BashOutput } from '../../contracts/agent/bash.js';
 import type { Logger } from '../../process/log.js';
-import type { ServerConfig } from '../config.js';
+import { serverKeys, type ServerConfig } from '../config.js';
 import type { PathMap } from '../conversations/workspace.js';
+import { maskValues, urlCredentials } from '../masking.js';
 import { createStamper, utcTime } from '../conversations/times.js';
 import { hexOf, parseUuid } from '../http/uuid.js';
 import { openLog, type EventLog } from '../log/log.js';
@@ -98,7 +99,10 @@ export function createBash(options: BashOptions): BashService {
     return count;
   };
   const head = () => ({ id: hexOf(randomUUID()), timestamp: utcTime(stamp()) });
-  const execute = async (command: BashCommand, log: EventLog): Promise<BashOutput> => {
+  const execute = async (
+    command: BashCommand,
+    { log, hide }: { log: EventLog; hide: (text: string) => string },
+  ): Promise<BashOutput> => {
     let order = 0;
     const write = async (part: Pick<BashOutput, 'exit_code'> & { stdout: string; stderr: string }) => {
       const output: BashOutput = {
@@ -106,8 +110,8 @@ export function createBash(options: BashOptions): BashService {
         command_id: command.id,
         order: order++,
         exit_code: part.exit_code,
-        stdout: part.stdout === '' ? null : part.stdout,
-        stderr: part.stderr === '' ? null : part.stderr,
+        stdout: part.stdout === '' ? null : hide(part.stdout),
+        stderr: part.stderr === '' ? null : hide(part.stderr),
         kind: 'BashOutput',
       };
       await log.append(output);
@@ -134,6 +138,9 @@ export function createBash(options: BashOptions): BashService {
       if ((await history()).length > MAX_HISTORY && running.size === 0) await clear();
       const log = await history();
       await mkdir(options.config().workspaceRoot, { recursive: true });
+      // What is kept and told shows no key: that of a clone stands in its URL.
+      const hidden = [...serverKeys(options.config()), ...urlCredentials(request.command)];
+      const hide = (text: string) => maskValues(text, hidden);
       const command: BashCommand = {
         command: request.command,
         cwd: request.cwd ?? null,
@@ -141,10 +148,11 @@ export function createBash(options: BashOptions): BashService {
         ...head(),
         kind: 'BashCommand',
       };
-      await log.append(command);
-      const done = execute(command, log);
+      const shown = { ...command, command: hide(command.command) };
+      await log.append(shown);
+      const done = execute(command, { log, hide });
       done.catch((error: unknown) => options.log.error({ err: error }, 'a command was lost'));
-      return { command, done };
+      return { command: shown, done };
     },
     async stop(commandId) {
       const id = idOf(commandId);

@@ -46,6 +46,7 @@ export function startHere(dir: string, more: Record<string, string> = {}): Promi
 export async function startChild(
   dir: string,
   more: Record<string, string> = {},
+  options: { output?: 'inherit' | 'pipe' } = {},
 ): Promise<{ child: ChildProcess; url: string }> {
   mkdirSync(dir, { recursive: true });
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
@@ -55,7 +56,7 @@ export async function startChild(
   const child = fork(pathToFileURL(file).pathname, {
     execArgv: extension === 'ts' ? ['--import', import.meta.resolve('tsx')] : [],
     env: environmentOf(dir, more),
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    stdio: ['ignore', options.output ?? 'inherit', options.output ?? 'inherit', 'ipc'],
   });
   const port = await new Promise<number>((resolve, reject) => {
     child.once('message', (message) => resolve((message as { port: number }).port));
@@ -128,8 +129,8 @@ export interface Frames {
 }
 
 /** Opens a socket and collects its frames. */
-export async function listen(url: string, path: string): Promise<Frames> {
-  const socket = new WebSocket(`${url.replace('http', 'ws')}${path}`, { headers: { 'x-session-api-key': KEY } });
+export async function listen(url: string, path: string, key = KEY): Promise<Frames> {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}${path}`, { headers: { 'x-session-api-key': key } });
   const frames: Record<string, unknown>[] = [];
   socket.on('message', (data) => frames.push(JSON.parse(String(data as Buffer)) as Record<string, unknown>));
   await new Promise((resolve, reject) => {

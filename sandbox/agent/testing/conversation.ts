@@ -12,6 +12,7 @@ import {
 import type { AgentConfig, LlmConfig } from '../../../contracts/agent/requests.js';
 import { systemClock } from '../../../process/clock.js';
 import { createLog } from '../../../process/log.js';
+import { createStreamMask, maskValues } from '../../masking.js';
 import type { AgentConversation, Clock, ConversationSettings, ModelUsage } from '../../seam.js';
 
 export const llmConfig = (over: Partial<LlmConfig>): LlmConfig => ({
@@ -105,8 +106,8 @@ export function testConversation(options: TestOptions): TestConversation {
     secrets: {
       forCommand: (command) =>
         Promise.resolve(Object.fromEntries(Object.entries(secrets).filter(([name]) => command.includes(name)))),
-      mask: (text) =>
-        Object.values(secrets).reduce((masked, value) => masked.replaceAll(value, '<secret-hidden>'), text),
+      mask: (text) => maskValues(text, Object.values(secrets)),
+      streamMask: () => createStreamMask(() => Object.values(secrets)),
       names: () => Object.keys(secrets).map((name) => ({ name, description: null })),
     },
     events,
