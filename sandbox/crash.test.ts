@@ -73,7 +73,7 @@ t.test('SIGTERM in a run: the conversation is paused, and the same folder goes o
 
 t.test('kill -9 at random moments under traffic', async (t) => {
   await t.resolves(
-    huntCrashes(2, (line) => t.comment(line)),
+    huntCrashes({ rounds: 2, seed: 1, report: (line) => void t.comment(line) }),
     'all that was acknowledged is there',
   );
 });

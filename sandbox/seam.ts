@@ -158,7 +158,7 @@ export interface AgentRuntime {
   receiveMessage(conversation: AgentConversation, message: Message, sender?: string): Promise<string>;
   /**
    * Works until one of RunEnd. Pending actions (waiting for confirmation before) are executed first: who calls `run`
-   * accepts them. Writes the SystemPromptEvent when there is none. Never throws for what a model or tool does.
+   * accepts them. Writes the SystemPromptEvent when there is none. Never throws for what a model or tool does, but for a full disk.
    */
   run(conversation: AgentConversation, signals: RunSignals): Promise<RunEnd>;
   /** Writes a UserRejectObservation for every pending action; returns how many. Called inside the lock. */

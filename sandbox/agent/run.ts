@@ -1,5 +1,6 @@
 /** The loop: ask the model, do what it says, until the task is done or somebody stops it. */
 import type { AgentEventOf } from '../../contracts/agent/events.js';
+import { isDiskFull } from '../disk.js';
 import { text } from '../tools/tool.js';
 import type { RunEnd, RunSignals } from '../seam.js';
 import { appendActions, executeActions, mustWait } from './actions.js';
@@ -50,6 +51,8 @@ export async function runLoop(worker: Worker, signals: RunSignals): Promise<RunE
     }
   } catch (error) {
     if (signals.interrupt.aborted) return 'interrupted';
+    // The server tells of it, also where the history takes nothing.
+    if (isDiskFull(error)) throw error;
     return reportError(worker, error);
   }
 }

@@ -31,6 +31,8 @@ export interface Conversation extends AgentConversation {
   /** Takes over the statistics of a sub-agent, in place of its former ones, and announces them. */
   adopt(usageId: string, metrics: Metrics): Promise<void>;
   onTransient(listener: TransientListener): () => void;
+  /** To all sockets now, and not to the log. */
+  tell(event: NewEvent): void;
   /** Makes an event that is sent, never stored. */
   transient(event: NewEvent): Record<string, unknown>;
   /** The `full_state` update of this moment. */
@@ -125,7 +127,12 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
       if (!dirty || shut) return;
       dirty = false;
       record.logLength = events.length;
-      await writeRecord(dataDir, record, options.secretKey());
+      try {
+        await writeRecord(dataDir, record, options.secretKey());
+      } catch (error) {
+        dirty = true;
+        throw error;
+      }
     });
   };
   const changed = () => {
@@ -186,6 +193,10 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
     for (const key of keys) await announce(key, stateValue(record, key));
     await save();
   };
+  const tell = (event: NewEvent) => {
+    const whole = complete(event, stamp());
+    for (const listener of transients) listener(whole);
+  };
   const leafSeq = () => (record.leafId === null ? undefined : events.index.find(record.leafId));
 
   return {
@@ -214,10 +225,8 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
       autotitle: record.autotitle,
     }),
     status: () => record.status,
-    publish(event) {
-      const whole = complete(event, stamp());
-      for (const listener of transients) listener(whole);
-    },
+    publish: tell,
+    tell,
     transient: (event) => complete(event, stamp()),
     stateEvent,
     publishState() {
@@ -262,9 +271,15 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
     activateSkills: (names) => update((r) => (r.activatedSkills = [...new Set([...r.activatedSkills, ...names])])),
     async setStatus(status) {
       if (record.status === status) return;
+      const before = record.status;
       record.status = status;
-      // The log says it; the record follows.
-      await announce('execution_status', status);
+      try {
+        // The log says it; the record follows.
+        await announce('execution_status', status);
+      } catch (error) {
+        record.status = before;
+        throw error;
+      }
     },
     flush: save,
     onShut(listener) {
@@ -274,7 +289,7 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
     async shut(how = { save: true }) {
       if (shut) return;
       dirty = how.save;
-      await save();
+      await save().catch((error: unknown) => log.error({ err: error }, 'could not write the conversation record'));
       shut = true;
       for (const listener of ends) listener();
       clearTimeout(timer);

@@ -1,7 +1,10 @@
 /** Running a conversation: one run at a time each, a limit for all together, pause and interrupt. */
 import type { Message } from '../../contracts/agent/events.js';
+import { randomUUID } from 'node:crypto';
+import { DISK_FULL, isDiskFull } from '../disk.js';
 import { HttpError } from '../http/errors.js';
 import type { AgentRuntime, RunEnd } from '../seam.js';
+import { createArrears } from './arrears.js';
 import type { Conversation } from './conversation.js';
 
 export interface Runner {
@@ -64,6 +67,13 @@ interface CurrentRun {
   done: Promise<void>;
 }
 
+const DISK_FULL_EVENT = {
+  kind: 'ConversationErrorEvent' as const,
+  code: 'DiskFull',
+  detail: DISK_FULL,
+  classification: { kind: 'transient' as const, retryable: true, user_action: 'retry' as const },
+};
+
 /** A pause answers at the latest after this; its event follows when the tools that run are done. */
 const PAUSE_WAIT_MS = 2000;
 
@@ -71,8 +81,11 @@ export function createRunner(options: RunnerOptions): Runner {
   const { conversation, slots } = options;
   let current: CurrentRun | undefined;
   let last: Promise<void> = Promise.resolve();
+  const arrears = createArrears();
 
   const start = async () => {
+    // No wait when there is nothing to wait for: two callers at once must not both find no run.
+    if (arrears.due) await arrears.pay();
     if (current !== undefined)
       throw new HttpError(409, 'Conversation already running. Wait for completion or pause first.');
     if (conversation.status() === 'finished') return;
@@ -110,6 +123,7 @@ export function createRunner(options: RunnerOptions): Runner {
     } catch (error) {
       conversation.log.error({ err: error }, 'the agent failed');
       if (run.stopped !== undefined) return;
+      if (isDiskFull(error)) return runOutOfSpace(run);
       await conversation
         .append({
           kind: 'ConversationErrorEvent',
@@ -121,7 +135,35 @@ export function createRunner(options: RunnerOptions): Runner {
       end = 'error';
     }
     // A PauseEvent that waits for a tool comes before the status.
-    await conversation.whileTools(() => conversation.exclusive(() => settle(run, end)));
+    try {
+      await conversation.whileTools(() => conversation.exclusive(() => settle(run, end)));
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      runOutOfSpace(run);
+    }
+  };
+
+  /** Sockets hear of it at once, the history when it takes events again; calls whose results were lost are not run twice. */
+  const runOutOfSpace = (run: CurrentRun) => {
+    if (current === run) current = undefined;
+    conversation.record.status = 'error';
+    const event = { id: randomUUID(), ...DISK_FULL_EVENT };
+    conversation.tell(event);
+    conversation.publishState();
+    let said = false;
+    conversation.onShut(arrears.stop);
+    arrears.owe(() =>
+      conversation.exclusive(async () => {
+        await (await options.runtime()).recover(conversation);
+        if (!said) await conversation.append(event);
+        said = true;
+        await conversation.append({
+          kind: 'ConversationStateUpdateEvent',
+          key: 'execution_status',
+          value: conversation.status(),
+        });
+      }),
+    );
   };
 
   const settle = async (run: CurrentRun, end: RunEnd) => {
@@ -154,6 +196,7 @@ export function createRunner(options: RunnerOptions): Runner {
     },
     run: start,
     async message(message, how) {
+      await arrears.pay();
       if (how.run && current === undefined && !slots.free()) throw runLimitReached();
       const runtime = await options.runtime();
       await conversation.exclusive(async () => {

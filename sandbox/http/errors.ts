@@ -1,4 +1,5 @@
 /** Errors of the REST API and their bodies, which are those of FastAPI: clients read `detail`. */
+import { DISK_FULL, isDiskFull } from '../disk.js';
 
 /** One entry of a 422 body. */
 export interface Problem {
@@ -80,6 +81,7 @@ export function answerFor(error: unknown, errorId: string): ErrorAnswer {
       body: { detail: 'Internal Server Error', exception: `${error.status}: ${error.message}` },
     };
   }
+  if (isDiskFull(error)) return { status: 507, body: { detail: DISK_FULL } };
   const status = statusOf(error);
   const message = error instanceof Error ? error.message : String(error);
   if (status !== undefined && status < 500) return { status, body: { detail: message } };

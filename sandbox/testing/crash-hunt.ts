@@ -1,7 +1,7 @@
 /**
  * Kills the server at random moments under traffic and compares what clients saw acknowledged with what is there after
- * the restart. By hand: `node --import tsx sandbox/testing/crash-hunt.ts [rounds]`, or from dist/ without tsx.
- * Exits with 1 at the first loss.
+ * the restart. The command is `bench/soak/crash.ts`. A seed fixes when the server is killed and which conversations are
+ * used; what the server was at in that moment stays with the machine.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,12 +15,31 @@ interface Known {
   texts: Set<string>;
 }
 
-export async function huntCrashes(rounds: number, report: (line: string) => void): Promise<{ events: number }> {
+/** The same numbers in [0, 1) for the same seed (mulberry32). */
+function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+export interface Hunt {
+  rounds: number;
+  seed: number;
+  report: (line: string) => void;
+}
+
+/** Rejects at the first loss. */
+export async function huntCrashes({ rounds, seed, report }: Hunt): Promise<{ events: number }> {
+  const random = randomFrom(seed);
   const dir = mkdtempSync(join(tmpdir(), 'sandlot-hunt-'));
   const known = new Map<string, Known>();
   try {
     for (let round = 0; round < rounds; round++) {
-      await oneRound(dir, round, known);
+      await oneRound(dir, { round, random }, known);
       report(
         `round ${round + 1}: ${[...known.values()].reduce((sum, { events }) => sum + events.size, 0)} events kept`,
       );
@@ -34,13 +53,19 @@ export async function huntCrashes(rounds: number, report: (line: string) => void
   return { events: [...known.values()].reduce((sum, { events }) => sum + events.size, 0) };
 }
 
-async function oneRound(dir: string, round: number, known: Map<string, Known>): Promise<void> {
+async function oneRound(
+  dir: string,
+  { round, random }: { round: number; random: () => number },
+  known: Map<string, Known>,
+): Promise<void> {
   const { child, url } = await startChild(dir);
   const call = caller(url);
-  await verify(call, new Map([...known].filter((_, at) => at >= known.size - 3 || Math.random() < 10 / known.size)));
+  await verify(call, new Map([...known].filter((_, at) => at >= known.size - 3 || random() < 10 / known.size)));
   const ended = new Promise((resolve) => child.once('exit', resolve));
-  const traffic = Promise.allSettled(Array.from({ length: 3 }, (_, at) => talk(url, call, `${round}-${at}`, known)));
-  const wait = 50 + Math.random() * 1500;
+  const traffic = Promise.allSettled(
+    Array.from({ length: 3 }, (_, at) => talk({ url, call, random }, `${round}-${at}`, known)),
+  );
+  const wait = 50 + random() * 1500;
   await new Promise((resolve) => setTimeout(resolve, wait));
   child.kill('SIGKILL');
   await ended;
@@ -48,9 +73,13 @@ async function oneRound(dir: string, round: number, known: Map<string, Known>): 
 }
 
 /** Makes a conversation or goes on with one, and sends messages until the server is gone. */
-async function talk(url: string, call: Call, name: string, known: Map<string, Known>): Promise<void> {
+async function talk(
+  { url, call, random }: { url: string; call: Call; random: () => number },
+  name: string,
+  known: Map<string, Known>,
+): Promise<void> {
   const old = [...known.keys()];
-  const use = old.length > 2 && Math.random() < 0.5 ? old[Math.floor(Math.random() * old.length)] : undefined;
+  const use = old.length > 2 && random() < 0.5 ? old[Math.floor(random() * old.length)] : undefined;
   const id = use ?? ((await call('POST', '/api/conversations', lineRunner())).body as { id: string }).id;
   const mine = known.get(id) ?? { events: new Set<string>(), texts: new Set<string>() };
   known.set(id, mine);
@@ -100,10 +129,4 @@ async function verify(call: Call, known: Map<string, Known>): Promise<void> {
       .execution_status;
     if (status === 'running') throw new Error(`conversation ${id} says that it runs after a restart`);
   }
-}
-
-if (process.argv[1]?.includes('crash-hunt') === true) {
-  const { events } = await huntCrashes(Number(process.argv[2] ?? 20), (line) => console.log(line));
-  console.log(`nothing lost: ${events} acknowledged events are there`);
-  process.exit(0);
 }
