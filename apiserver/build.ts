@@ -3,6 +3,7 @@ import type { Registry } from 'prom-client';
 import type { KubeClient } from '../kube/client.js';
 import type { Clock } from '../kube/types.js';
 import type { Logger } from '../process/log.js';
+import { createArchive } from './archive/archive.js';
 import { createAgentHttp } from './agent/http.js';
 import { buildApp, buildSandboxApp } from './app.js';
 import type { ApiConfig } from './config.js';
@@ -26,7 +27,7 @@ import { startTemplates } from './sandboxes/templates.js';
 import { createStartWorker } from './start/worker.js';
 
 export interface Outside {
-  config: Deps['config'] & Pick<ApiConfig, 'namespace'> & Partial<Pick<ApiConfig, 'quota'>>;
+  config: Deps['config'] & Pick<ApiConfig, 'namespace'> & Partial<Pick<ApiConfig, 'quota' | 'archive'>>;
   db: Database;
   client: KubeClient;
   clock: Clock;
@@ -63,6 +64,8 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
   const images = createImages({ prefix: config.runtimeRegistry });
   const agents = createAgentHttp();
   const leases = createLeases(db);
+  const archive =
+    config.archive === undefined ? undefined : createArchive({ settings: config.archive, prisma, leases, clock, log });
   const quota = createQuota({ query: db.query, clock, limits: config.quota ?? DEFAULT_LIMITS });
   const ingest = createIngest({ prisma, query: db.query, clock, quota });
   const catchUp = createCatchUp({ prisma, leases, directory, agents, ingest, secret, clock, log, metrics });
@@ -92,6 +95,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
   const deps: Deps = {
     ...outside,
     ...buildIdentity({ box, clock, config, db, log }),
+    archive,
     box,
     directory,
     control,
@@ -113,6 +117,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
     async start() {
       if (config.identity.mode === 'single-user')
         await prisma.user.createMany({ data: [{ id: LOCAL_USER.id }], skipDuplicates: true });
+      archive?.start();
       catchUp.start();
       pending.start();
       await starts.start();
@@ -126,7 +131,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
     async stop() {
       stopTelling();
       await starts.stop();
-      await Promise.all([catchUp.stop(), pending.stop()]);
+      await Promise.all([catchUp.stop(), pending.stop(), archive?.stop()]);
       await Promise.all([directory.stop(), templates.stop()]);
       await Promise.all([agents.close(), images.close()]);
     },

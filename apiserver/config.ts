@@ -1,5 +1,6 @@
 /** The API server's one reader of the environment. */
 import { z } from 'zod';
+import { ARCHIVE_URL, type ArchiveSettings } from './archive/store.js';
 import type { GatewayAddress } from '../contracts/urls.js';
 import type { Keys } from './db/box.js';
 import type { Limits } from './start/admit.js';
@@ -67,6 +68,15 @@ const schema = z.object({
   SANDLOT_MAX_RUNNING_PER_OWNER: whole(0, 1_000_000).default(0),
   SANDLOT_MAX_RUNNING_OF_OWNERS: numbersByName().default(new Map()),
   SANDLOT_OVER_OWNER_LIMIT: z.enum(['Refuse', 'PauseLeastActive']).default('Refuse'),
+  /** Where deleted conversations are kept for some days; without it they are not. */
+  SANDLOT_ARCHIVE: z
+    .string()
+    .regex(ARCHIVE_URL, 'must be file:///folder, s3://bucket[/prefix] or azure://container[/prefix]')
+    .optional(),
+  SANDLOT_ARCHIVE_DAYS: whole(1, 36_500).default(30),
+  SANDLOT_ARCHIVE_ENDPOINT: url().optional(),
+  SANDLOT_ARCHIVE_REGION: z.string().max(100).optional(),
+  SANDLOT_ARCHIVE_AZURE_CONNECTION_STRING: z.string().max(10_000).optional(),
   LOG_LEVEL: logLevel().default('info'),
 });
 
@@ -93,6 +103,7 @@ export interface ApiConfig {
   runtimeClasses: Readonly<Record<string, string>>;
   runtimeRegistry: string | undefined;
   quota: QuotaLimits;
+  archive: ArchiveSettings | undefined;
   logLevel: string;
 }
 
@@ -135,6 +146,24 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
       conversationBytes: read.SANDLOT_CONVERSATION_MIB * MIB,
       userBytes: read.SANDLOT_USER_MIB * MIB,
     },
+    archive: archiveFrom(read),
     logLevel: read.LOG_LEVEL,
+  };
+}
+
+const DAY_MS = 24 * 3_600_000;
+
+/** Throws ConfigError. */
+function archiveFrom(read: z.infer<typeof schema>): ArchiveSettings | undefined {
+  const { SANDLOT_ARCHIVE: address, SANDLOT_ARCHIVE_AZURE_CONNECTION_STRING: connectionString } = read;
+  if (address === undefined) return undefined;
+  if (address.startsWith('azure:') && connectionString === undefined)
+    throw new ConfigError(['SANDLOT_ARCHIVE_AZURE_CONNECTION_STRING: must be set for azure://']);
+  return {
+    url: address,
+    keepMs: read.SANDLOT_ARCHIVE_DAYS * DAY_MS,
+    endpoint: read.SANDLOT_ARCHIVE_ENDPOINT,
+    region: read.SANDLOT_ARCHIVE_REGION,
+    connectionString,
   };
 }

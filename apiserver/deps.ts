@@ -3,6 +3,7 @@ import type { Registry } from 'prom-client';
 import type { Clock } from '../kube/types.js';
 import type { Logger } from '../process/log.js';
 import type { AgentHttp } from './agent/http.js';
+import type { Archive } from './archive/archive.js';
 import type { ApiConfig } from './config.js';
 import type { Box } from './db/box.js';
 import type { Database } from './db/open.js';
@@ -38,6 +39,8 @@ export interface Deps {
   identify: Identify;
   /** Undefined in single-user mode. */
   login?: LoginParts | undefined;
+  /** Where deleted conversations are kept for a while; undefined: they are not. */
+  archive: Archive | undefined;
   box: Box;
   directory: SandboxDirectory;
   control: SandboxControl;

@@ -40,6 +40,10 @@ Environment:
   SANDLOT_START_TIMEOUT_SECONDS how long a start waits for its sandbox (300)
   SANDLOT_CONVERSATION_EVENTS, SANDLOT_CONVERSATION_MIB, SANDLOT_USER_MIB
                                stored history at most, of a conversation and of a user (1000000, 1024, 51200)
+  SANDLOT_ARCHIVE, SANDLOT_ARCHIVE_DAYS  where deleted conversations are kept, and how long (nowhere, 30): file:///folder,
+                               s3://bucket[/prefix] or azure://container[/prefix]; see docs/data.md
+  SANDLOT_ARCHIVE_ENDPOINT, SANDLOT_ARCHIVE_REGION, SANDLOT_ARCHIVE_AZURE_CONNECTION_STRING
+                               of S3 servers that are not Amazon's; of the Azure storage account
   SANDLOT_GATEWAY_DOMAIN, SANDLOT_GATEWAY_PROTOCOL, SANDLOT_GATEWAY_FORM
                                how browsers reach sandboxes (sandbox.localhost:3001, http, host|sibling|path)
   SANDLOT_MAX_RUNNING_PER_OWNER, SANDLOT_MAX_RUNNING_OF_OWNERS, SANDLOT_OVER_OWNER_LIMIT

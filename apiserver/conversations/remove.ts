@@ -4,9 +4,12 @@ import type { Conversation, Prisma, PrismaClient } from '../db/generated/client.
 import { conversationDashed } from '../../contracts/names.js';
 import { endpointOf } from '../agent/http.js';
 
-type Needs = Pick<Deps, 'db' | 'control' | 'directory' | 'agents' | 'starts' | 'config' | 'log'>;
+type Needs = Pick<Deps, 'db' | 'control' | 'directory' | 'agents' | 'starts' | 'config' | 'log' | 'archive'>;
 
-/** Throws ApiError `cluster_unavailable` and keeps the rows when the sandbox could not be deleted, so that it can be tried again. */
+/**
+ * Throws ApiError `cluster_unavailable` or `archive_unavailable` and keeps the rows when the sandbox could not be deleted or
+ * the history not archived, so that it can be tried again.
+ */
 export async function removeConversation(deps: Needs, conversation: Conversation): Promise<void> {
   const { id, sandboxId } = conversation;
   const { prisma } = deps.db;
@@ -14,6 +17,7 @@ export async function removeConversation(deps: Needs, conversation: Conversation
   const others = await prisma.conversation.count({ where: { sandboxId, id: { not: id } } });
   if (others === 0) await deps.control.remove(sandboxId);
   else await forgetInAgent(deps, conversation);
+  await deps.archive?.keep(conversation);
   const tasks = await prisma.startTask.findMany({ where: { conversationId: id }, select: { id: true } });
   const targets = [id, ...tasks.map((task) => `task-${task.id}`)];
   await prisma.$transaction([

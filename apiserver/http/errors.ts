@@ -72,6 +72,7 @@ export const ERRORS = {
   registry_failed: detail(502, 'The registry of the image did not answer as expected.'),
   provider_failed: detail(502, 'The git provider did not answer as expected.'),
   agent_failed: detail(502, 'The agent server of the sandbox did not answer as expected.'),
+  archive_unavailable: detail(503, 'The archive of conversations does not answer; try again in a moment.'),
   login_unreachable: detail(503, 'The login provider does not answer; try again in a moment.'),
   sandbox_failed: detail(503, 'The sandbox has failed.'),
   sandbox_slow: detail(503, 'The cluster has not taken up the sandbox yet; try again in a moment.'),
