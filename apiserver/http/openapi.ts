@@ -12,6 +12,14 @@ import { jsonSchemas } from './schema.js';
 export const DOCUMENT = '/openapi.json';
 export const DOCUMENT_PAGE = '/docs';
 
+/** The mark of the UI (web/public/favicon.svg) in place of the plugin's own. */
+const MARK = {
+  type: 'image/svg+xml',
+  content: Buffer.from(
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32" height="32"><rect width="32" height="32" rx="7" fill="#b4531a"/><path d="M7 22h18v3H7zM9 14h6v6H9zM17 8h6v12h-6z" fill="#fff"/></svg>',
+  ),
+};
+
 const securitySchemes = {
   session: { type: 'apiKey', in: 'cookie', name: 'sandlot_session', description: 'After a login at /oauth/login.' },
   bearer: { type: 'http', scheme: 'bearer', description: 'An API key.' },
@@ -35,7 +43,8 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
   await app.register(swaggerUi, {
     routePrefix: DOCUMENT_PAGE,
     uiConfig: { deepLinking: true },
-    theme: { title: 'Sandlot API' },
+    logo: { type: MARK.type, content: MARK.content, href: DOCUMENT_PAGE, target: '_self' },
+    theme: { title: 'Sandlot API', favicon: [{ filename: 'mark.svg', rel: 'icon', sizes: 'any', ...MARK }] },
   });
 }
 

@@ -49,6 +49,9 @@ t.test('its page loads nothing from elsewhere and works under the policy of the 
   t.notMatch(page.text, /<script>|<script [^>]*>\s*\S+\s*<\/script>/, 'no inline scripts');
   const script = await rig.call('GET', '/docs/static/swagger-initializer.js');
   t.match(script, { status: 200, text: /resolveUrl\('\.\/json'\)/ });
+  const [, mark = ''] = /data:image\/svg\+xml;base64,([A-Za-z0-9+/=]+)/.exec(script.text) ?? [];
+  t.match(Buffer.from(mark, 'base64').toString(), /#b4531a/, 'our mark');
+  t.match(page.text, /href="[^"]*mark\.svg"/);
   t.same((await rig.call('GET', '/docs/json')).body, (await rig.call('GET', '/openapi.json')).body, 'what it shows');
 });
 
