@@ -82,8 +82,9 @@ export async function openConversation(options: ConversationOptions): Promise<Co
   });
   if (events.repaired > 0) options.log.warn({ bytes: events.repaired }, 'cut a torn line off the event log');
   if (events.damaged > 0) options.log.error({ lines: events.damaged }, 'passed over damaged lines of the event log');
+  const behind = record.logLength !== events.length;
   record.logLength = events.length;
-  return createConversation(options, events);
+  return createConversation(options, events, behind);
 }
 
 /** Applies a line that the record does not know of: the process died between the two. */
@@ -102,7 +103,8 @@ function catchUp(record: ConversationRecord, type: 'E' | 'U', json: string): voi
   if (event.key === 'execution_status') record.status = event.value as ExecutionStatus;
 }
 
-function createConversation(options: ConversationOptions, events: EventLog): Conversation {
+/** `behind`: the record on disk does not know all of the log. */
+function createConversation(options: ConversationOptions, events: EventLog, behind: boolean): Conversation {
   const { record, dataDir, workspaceDir, clock, log } = options;
   const stamp = createStamper(() => clock.now());
   const exclusive = createMutex();
@@ -113,7 +115,7 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
   const secrets = createSecrets(() => record.secrets, {
     hidden: () => [...options.hidden(), ...agentCredentials(record.agent)],
   });
-  let dirty = false;
+  let dirty = behind;
   let pending = 0;
   /** Last event of the branch, counting those that are still being written. */
   let tip = record.leafId;
@@ -288,7 +290,7 @@ function createConversation(options: ConversationOptions, events: EventLog): Con
     },
     async shut(how = { save: true }) {
       if (shut) return;
-      dirty = how.save;
+      dirty &&= how.save;
       await save().catch((error: unknown) => log.error({ err: error }, 'could not write the conversation record'));
       shut = true;
       for (const listener of ends) listener();

@@ -148,7 +148,7 @@ export function createHoldings(options: HoldingsOptions): Holdings {
   return {
     async start() {
       await ensureFolder(root());
-      for (const name of await readdir(root())) await load(name);
+      await inParallel(await readdir(root()), load);
       const every = Math.max(1000, (options.config().leaseTtlSeconds * 1000) / 3);
       let renewed = clock.now();
       // A lease that runs out is noticed within a second: its owner's pod is gone, and somebody waits for this one.
@@ -191,12 +191,24 @@ export function createHoldings(options: HoldingsOptions): Holdings {
       const owned = [...entries.values()].filter((entry) => entry.owned);
       for (const entry of owned) await (await entry.open?.catch(() => undefined))?.runner.stop('paused');
       await last();
-      for (const entry of owned)
-        await drop(entry)
+      await inParallel(owned, (entry) =>
+        drop(entry)
           .then(() => leases.release(entry.folder))
-          .catch((error: unknown) => log.error({ err: error, conversation: entry.record.id }, 'could not close'));
+          .catch((error: unknown) => log.error({ err: error, conversation: entry.record.id }, 'could not close')),
+      );
     },
   };
+}
+
+/** Files wait for the disk: some at a time get through thousands of folders soon, and take few descriptors. */
+const PARALLEL = 16;
+
+async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
+  const rest = items.values();
+  const worker = async () => {
+    for (const item of rest) await work(item);
+  };
+  await Promise.all(Array.from({ length: PARALLEL }, worker));
 }
 
 async function open(options: HoldingsOptions, entry: Entry): Promise<Live> {

@@ -1,4 +1,13 @@
-import { appendFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { localTime } from '../conversations/times.js';
@@ -131,4 +140,32 @@ t.test('search: filters, order, pages', async (t) => {
   t.equal(await countEvents(log, { source: 'user' }), 20);
   t.equal(await countEvents(log, { body: 'WORD 1' }), 11);
   await log.close();
+});
+
+t.test('hundreds of logs need few open files, and each goes on where it was', async (t) => {
+  const dir = t.testdir();
+  const pathOf = (n: number) => join(dir, `${n}.log`);
+  const logs = await Promise.all(Array.from({ length: 300 }, (_, n) => openLog({ path: pathOf(n) })));
+  t.teardown(() => Promise.all(logs.map((log) => log.close())));
+  const openFiles = () =>
+    readdirSync('/proc/self/fd').filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`).startsWith(dir);
+      } catch {
+        return false;
+      }
+    }).length;
+  for (const round of [0, 1])
+    await Promise.all(logs.map(async (log, n) => log.append(event(round, { text: `${n}-${round}` }))));
+  if (process.platform === 'linux') {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    t.ok(openFiles() <= 64, `${openFiles()} are open`);
+  }
+  for (const [n, log] of logs.entries()) {
+    const texts = (await log.read([0, 1])).map((text) => (JSON.parse(text) as { text: string }).text);
+    t.same(texts, [`${n}-0`, `${n}-1`]);
+  }
+  rmSync(pathOf(0));
+  await t.rejects(async () => logs[0]?.append(event(2)), { code: 'ENOENT' }, 'a file that is gone is not begun anew');
+  t.notOk(existsSync(pathOf(0)));
 });

@@ -1,9 +1,10 @@
 /**
  * The append-only log of one conversation. An append resolves when the line is in the file (a killed process loses
  * nothing that was acknowledged); the file is flushed to the disk within SYNC_MS (a power cut loses at most that).
- * Events are read from disk by index; only a short tail of them stays in memory.
+ * Events are read from disk by index; only a short tail of them stays in memory, and of logs that lately were used.
  */
 import { open, type FileHandle } from 'node:fs/promises';
+import { createFilePool, type PooledFile } from './files.js';
 import { createIndex, entryOf, type EventIndex, type IndexedEvent } from './index.js';
 import { createScanner, encodeLine, JSON_AT, type LineType } from './line.js';
 
@@ -47,6 +48,10 @@ interface Pending {
   failed: (error: unknown) => void;
 }
 
+/** Logs that lately were used stay open: the conversations that somebody works with, and few more. */
+const MAX_OPEN = 64;
+const pool = createFilePool(MAX_OPEN);
+
 /** Opens the log, making the file when there is none; cuts a torn last line off. */
 export async function openLog(options: OpenOptions): Promise<EventLog> {
   const file = await open(options.path, 'a+', 0o600);
@@ -58,7 +63,7 @@ export async function openLog(options: OpenOptions): Promise<EventLog> {
   const size = await scan(file, scanner.push);
   const { end, damaged } = scanner.finish();
   if (end < size) await file.truncate(end);
-  return createEventLog(file, { index, length: end, damaged, repaired: size - end });
+  return createEventLog({ path: options.path, file }, { index, length: end, damaged, repaired: size - end });
 }
 
 async function scan(file: FileHandle, push: (chunk: Buffer) => void): Promise<number> {
@@ -73,7 +78,7 @@ async function scan(file: FileHandle, push: (chunk: Buffer) => void): Promise<nu
 }
 
 function createEventLog(
-  file: FileHandle,
+  from: { path: string; file: FileHandle },
   opened: { index: EventIndex; length: number; damaged: number; repaired: number },
 ): EventLog {
   const { index } = opened;
@@ -84,6 +89,7 @@ function createEventLog(
   let closed = false;
   const tail = new Map<number, string>();
   const listeners = new Set<(seq: number, json: string) => void>();
+  const file = pool.add(from.path, from.file, () => tail.clear());
 
   const place = (pending: Pending) => {
     const offset = length + JSON_AT;
@@ -100,17 +106,18 @@ function createEventLog(
       const batch = queue;
       queue = [];
       try {
-        await writeAll(file, Buffer.concat(batch.map((pending) => pending.data)));
+        const data = Buffer.concat(batch.map((pending) => pending.data));
+        await file.use((handle) => writeAll(handle, data));
       } catch (error) {
         // A half-written line must not stand in front of the next one.
-        await file.truncate(length).catch(() => undefined);
+        await file.use((handle) => handle.truncate(length)).catch(() => undefined);
         for (const pending of batch) pending.failed(error);
         continue;
       }
       for (const pending of batch) place(pending);
       syncTimer ??= setTimeout(() => {
         syncTimer = undefined;
-        file.datasync().catch(() => undefined);
+        file.use((handle) => handle.datasync()).catch(() => undefined);
       }, SYNC_MS).unref();
     }
     writing = undefined;
@@ -150,7 +157,7 @@ function createEventLog(
       closed = true;
       await writing;
       clearTimeout(syncTimer);
-      await file.datasync().catch(() => undefined);
+      await file.use((handle) => handle.datasync()).catch(() => undefined);
       await file.close();
     },
   };
@@ -165,7 +172,7 @@ async function writeAll(file: FileHandle, data: Buffer): Promise<void> {
 }
 
 async function readEvents(
-  file: FileHandle,
+  file: PooledFile,
   index: EventIndex,
   tail: Map<number, string>,
   seqs: readonly number[],
@@ -187,7 +194,7 @@ async function readEvents(
       end = entry.offset + entry.length;
     }
     const buffer = Buffer.alloc(end - start);
-    await file.read(buffer, 0, buffer.length, start);
+    await file.use((handle) => handle.read(buffer, 0, buffer.length, start));
     for (; from < to; from++) {
       const seq = missing[from] ?? 0;
       const entry = index.get(seq);
