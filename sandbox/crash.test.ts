@@ -1,3 +1,5 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import t from 'tap';
 import { huntCrashes } from './testing/crash-hunt.js';
 import { caller, folder, lineRunner, listen, says, startChild, statusOf, until } from './testing/server.js';
@@ -70,6 +72,53 @@ t.test('SIGTERM in a run: the conversation is paused, and the same folder goes o
     (status) => status === 'finished' || status === 'error',
   );
 });
+
+t.test(
+  'SIGTERM in a run while a webhook never answers: in order, within the grace period; a second one at once',
+  async (t) => {
+    let asked = 0;
+    const silent = createServer(() => void asked++);
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    t.teardown(() => void (silent.closeAllConnections(), silent.close()));
+    const hooks = {
+      OH_WEBHOOKS_0_BASE_URL: `http://127.0.0.1:${(silent.address() as AddressInfo).port}`,
+      OH_WEBHOOKS_0_EVENT_BUFFER_SIZE: '1',
+    };
+    const dir = folder(t);
+    for (const [signals, code] of [
+      [1, 0],
+      [2, 1],
+    ]) {
+      const { child, url } = await startChild(dir, hooks);
+      t.teardown(() => child.kill('SIGKILL'));
+      const call = caller(url);
+      const { id } = (await call('POST', '/api/conversations', lineRunner())).body as { id: string };
+      await call('POST', `/api/conversations/${id}/events`, says('sleep 100'));
+      await until(
+        async () =>
+          ((await call('GET', `/api/conversations/${id}/events/search?kind=ActionEvent`)).body as Page).items.length +
+          Math.min(asked, 1),
+        (count) => count === 2,
+      );
+      const ended = new Promise((resolve) => child.once('exit', resolve));
+      child.kill('SIGTERM');
+      if (signals === 2) {
+        await until(
+          () => statusOf(call, id),
+          (status) => status === 'paused',
+        );
+        child.kill('SIGTERM');
+      }
+      // 1 is also what the end of the grace period gives.
+      t.equal(await ended, code);
+      const next = await startChild(dir);
+      t.equal(await statusOf(caller(next.url), id), 'paused', 'the checkpoint is there');
+      const gone = new Promise((resolve) => next.child.once('exit', resolve));
+      next.child.kill('SIGKILL');
+      await gone;
+    }
+  },
+);
 
 t.test('kill -9 at random moments under traffic', async (t) => {
   await t.resolves(

@@ -25,7 +25,11 @@ const REFUSALS = new Set([400, 413, 422]);
 export function createSender(options: SenderOptions): Sender {
   const { spec, clock } = options;
   const request = options.request ?? fetch;
-  const attempt = async (path: string, body: string): Promise<{ delivery: Delivery; why: string }> => {
+  const attempt = async (
+    path: string,
+    body: string,
+    signal?: AbortSignal,
+  ): Promise<{ delivery: Delivery; why: string }> => {
     const key = options.sessionKey();
     try {
       const response = await request(`${spec.base_url}${path}`, {
@@ -37,7 +41,8 @@ export function createSender(options: SenderOptions): Sender {
           ...spec.headers,
         },
         body,
-        signal: AbortSignal.timeout(TIMEOUT_MS),
+        // A receiver that never answers must not hold up the end of the server.
+        signal: AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), ...(signal === undefined ? [] : [signal])]),
       });
       await response.body?.cancel();
       const delivery = response.ok ? 'taken' : REFUSALS.has(response.status) ? 'refused' : 'failed';
@@ -49,7 +54,7 @@ export function createSender(options: SenderOptions): Sender {
   return {
     async post(path, body, signal) {
       for (let tries = 0; ; tries++) {
-        const { delivery, why } = await attempt(path, body);
+        const { delivery, why } = await attempt(path, body, signal);
         if (delivery === 'taken') return delivery;
         options.onFailure?.(why);
         if (delivery === 'refused' || tries >= spec.num_retries || signal?.aborted === true) return delivery;
