@@ -7,6 +7,7 @@ import type { Limits } from './start/admit.js';
 import {
   ConfigError,
   list,
+  flag,
   logLevel,
   numbersByName,
   port,
@@ -78,6 +79,7 @@ const schema = z.object({
   SANDLOT_ARCHIVE_REGION: z.string().max(100).optional(),
   SANDLOT_ARCHIVE_AZURE_CONNECTION_STRING: z.string().max(10_000).optional(),
   LOG_LEVEL: logLevel().default('info'),
+  LOG_JSON: flag().default(false),
 });
 
 export interface ApiConfig {

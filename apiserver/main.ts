@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { AddressInfo } from 'node:net';
 import { createClient, KubeConfigError, loadKubeConfig } from '../kube/client.js';
 import { systemClock } from '../process/clock.js';
-import { ConfigError, logLevel } from '../process/config.js';
+import { ConfigError } from '../process/config.js';
 import { startHealth } from '../process/health.js';
 import { createMetrics } from '../process/metrics.js';
 import { packageRoot, version } from '../process/root.js';
@@ -54,13 +54,13 @@ Environment:
   SANDLOT_HEALTH_HOST, SANDLOT_HEALTH_PORT  /healthz, /readyz, /metrics (127.0.0.1, any free port)
   KUBECONFIG                   the cluster; inside one, its service account
   LOG_LEVEL                    fatal, error, warn, info, debug, trace (info)
+  LOG_JSON                     lines as OpenHands' programs write them: message, severity, timestamp (false)
 A name with _FILE at its end gives a file that holds the value.`;
 
 export async function main(env: NodeJS.ProcessEnv): Promise<void> {
   await runProgram({
     name: 'apiserver',
-    // The configuration says what is wrong with a level; the log that says it needs one that works.
-    logLevel: logLevel().catch('info').parse(env.LOG_LEVEL),
+    env,
     start: async ({ log }) => {
       const config = readApiConfig(env);
       return await start(config, { env, log }).catch((error: unknown) => {

@@ -30,6 +30,7 @@ const schema = z.object({
   SANDLOT_MAX_REQUESTS_PER_USER: whole(1, 100_000).default(2048),
   SANDLOT_MAX_STREAMS_PER_USER: whole(1, 100_000).default(1024),
   LOG_LEVEL: logLevel().default('info'),
+  LOG_JSON: flag().default(false),
 });
 
 export type GatewayConfig = Readonly<z.infer<typeof schema>>;
@@ -54,6 +55,7 @@ export const usage = `sandlot gateway: carries browser and API traffic to sandbo
   SANDLOT_MAX_REQUESTS_PER_USER       at a time, to all sandboxes of one owner (2048)
   SANDLOT_MAX_STREAMS_PER_USER        at a time, to all sandboxes of one owner (1024)
   LOG_LEVEL                           info
+  LOG_JSON                            lines as OpenHands' programs write them: message, severity, timestamp (false)
 `;
 
 /** Throws ConfigError. */

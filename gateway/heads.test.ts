@@ -359,6 +359,12 @@ t.test('access log: slot, sandbox, owner and source, never the query', async (t)
     trace,
   });
   t.notMatch(line, keyOf(A));
+  const json = lineOf({ ...finished, head, bytesOut: 2, ms: 3.14 }, new Date(NOW), true);
+  t.match(
+    JSON.parse(json),
+    { message: 'GET 200', severity: 'INFO', timestamp: new Date(NOW).toISOString(), user_id: 'alice' },
+    'under LOG_JSON',
+  );
   const ofSocket = lineOf({ ...finished, head: headToKeep(head), bytesOut: 2, ms: 3.14 }, new Date(NOW));
   t.match(JSON.parse(ofSocket), { path: '/p', trace }, 'what is kept of a WebSocket’s head has the trace too');
 });

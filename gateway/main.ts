@@ -1,7 +1,6 @@
 import { createClient, loadKubeConfig } from '../kube/client.js';
 import { createKubeMetrics } from '../kube/metrics.js';
 import { systemClock } from '../process/clock.js';
-import { logLevel } from '../process/config.js';
 import { startHealth } from '../process/health.js';
 import type { Logger } from '../process/log.js';
 import { createMetrics } from '../process/metrics.js';
@@ -21,8 +20,7 @@ export { usage };
 export async function main(env: NodeJS.ProcessEnv): Promise<void> {
   await runProgram({
     name: 'gateway',
-    // A wrong level is named among the other wrong values; the log exists before.
-    logLevel: logLevel().catch('info').parse(env['LOG_LEVEL']),
+    env,
     start: ({ log }) => start(readGatewayConfig(env), env, log),
   });
 }
@@ -38,7 +36,7 @@ async function start(config: GatewayConfig, env: NodeJS.ProcessEnv, log: Logger)
     moved: pool.forget,
     changed: (slot) => routeChanged(gateway, slot),
   });
-  const accessLog = config.SANDLOT_ACCESS_LOG ? createAccessLog() : noAccessLog;
+  const accessLog = config.SANDLOT_ACCESS_LOG ? createAccessLog(1, config.LOG_JSON) : noAccessLog;
   const observer = createObserver(registry, accessLog, {
     connections: () => gateway.connections.size,
     streams: () => [...table.routes()].reduce((sum, route) => sum + route.load.streams, 0),

@@ -4,6 +4,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Finished, Observer } from './gateway.js';
 import { fieldOf, TRACE } from './http/request.js';
 import type { WakeResult } from './wake.js';
+import { lineHead } from '../process/log.js';
 
 export interface Gauges {
   connections(): number;
@@ -129,12 +130,12 @@ const BUFFER_BYTES = 8 * 1024;
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /** One JSON line per request on standard output, written in batches. Queries stay out: they may hold keys and passes. */
-export function createAccessLog(dest: number | string = 1): AccessLog {
+export function createAccessLog(dest: number | string = 1, json = false): AccessLog {
   const out = pino.destination({ dest, sync: false, minLength: BUFFER_BYTES, maxLength: MAX_BYTES });
   const timer = setInterval(() => out.flush(), FLUSH_MS);
   timer.unref();
   return {
-    write: (finished) => void out.write(lineOf(finished, new Date())),
+    write: (finished) => void out.write(lineOf(finished, new Date(), json)),
     close() {
       clearInterval(timer);
       try {
@@ -153,10 +154,11 @@ const traceOf = (head: Finished['head']) =>
 export function lineOf(
   { ip, head, status, reason, context, grant, bytesIn, bytesOut, ms }: Finished,
   now: Date,
+  json = false,
 ): string {
   return `${JSON.stringify({
-    level: 'info',
-    time: now.toISOString(),
+    ...lineHead(json, now.toISOString()),
+    ...(json ? { message: `${head?.method ?? '-'} ${status}` } : {}),
     name: 'access',
     ip,
     method: head?.method,
@@ -166,7 +168,7 @@ export function lineOf(
     reason,
     slot: context?.route.slot,
     sandbox: context?.route.sandbox,
-    owner: context?.route.owner,
+    [json ? 'user_id' : 'owner']: context?.route.owner,
     port: context?.port.name ?? context?.port.number,
     source: context?.located.source,
     grant,

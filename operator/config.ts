@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { list, logLevel, numbersByName, port, readConfig, secret, url, whole } from '../process/config.js';
+import { flag, list, logLevel, numbersByName, port, readConfig, secret, url, whole } from '../process/config.js';
 import { version } from '../process/root.js';
 import type { LimitPolicy } from './limits/place.js';
 import { MOST_SHARDS, parseShard, WHOLE } from './shard.js';
@@ -33,6 +33,7 @@ const schema = z
     SANDLOT_MAX_RUNNING_OF_OWNERS: numbersByName().default(new Map()),
     SANDLOT_OVER_OWNER_LIMIT: z.enum(['Refuse', 'PauseLeastActive']).default('Refuse'),
     LOG_LEVEL: logLevel().default('info'),
+    LOG_JSON: flag().default(false),
   })
   .refine(({ SANDLOT_SHARD: { count }, SANDLOT_MAX_RUNNING_PER_NAMESPACE: limit }) => count === 1 || limit === 0, {
     path: ['SANDLOT_MAX_RUNNING_PER_NAMESPACE'],

@@ -5,7 +5,6 @@ import { systemClock } from '../process/clock.js';
 import { startHealth } from '../process/health.js';
 import type { Logger } from '../process/log.js';
 import { createMetrics } from '../process/metrics.js';
-import { logLevel } from '../process/config.js';
 import { runProgram, type Running } from '../process/run.js';
 import { version } from '../process/root.js';
 import { limitPolicyOf, readOperatorConfig, type OperatorConfig } from './config.js';
@@ -28,14 +27,14 @@ Environment:
   SANDLOT_HEALTH_HOST     address of /healthz, /readyz and /metrics (default: 127.0.0.1)
   SANDLOT_HEALTH_PORT     their port (default: 0, any free one)
   POD_NAME, POD_NAMESPACE identity and namespace of the leader election's Lease
-  KUBECONFIG, LOG_LEVEL   as usual`;
+  KUBECONFIG, LOG_LEVEL   as usual
+  LOG_JSON                lines as OpenHands' programs write them: message, severity, timestamp (false)`;
 
 /** Runs the operator until it is told to stop. */
 export async function main(env: NodeJS.ProcessEnv): Promise<void> {
   await runProgram({
     name: 'operator',
-    // A wrong level is told with the other wrong values.
-    logLevel: logLevel().catch('info').parse(env.LOG_LEVEL),
+    env,
     start: ({ log }) => start(readOperatorConfig(env), env, log),
   });
 }

@@ -19,16 +19,44 @@ const REDACTED = [
   'password',
 ];
 
-/** JSON lines on standard output: `level` as a word, `time` as RFC 3339, `name` of the program. */
-export function createLog(options: { name: string; level?: string; destination?: DestinationStream }): Logger {
+/** Severities under the words that OpenHands' logs have, which are Python's. */
+const SEVERITY: Record<string, string> = { warn: 'WARNING', fatal: 'CRITICAL', trace: 'DEBUG' };
+
+/**
+ * Keys of a line. Plain: `level` as a word, `time` as RFC 3339, `msg`. With `json` those of OpenHands' programs under
+ * LOG_JSON=1: `severity`, `timestamp`, `message`. Beside both: `name` of the program, and where known `conversation_id` and
+ * `user_id`.
+ */
+const KEYS = {
+  plain: { time: 'time', messageKey: 'msg', level: (label: string) => ({ level: label }) },
+  json: {
+    time: 'timestamp',
+    messageKey: 'message',
+    level: (label: string) => ({ severity: SEVERITY[label] ?? label.toUpperCase() }),
+  },
+};
+
+/** Where every line says when it was and how grave it is; for lines that do not go through a Logger. */
+export const lineHead = (json: boolean, time: string): Record<string, string> =>
+  json ? { severity: 'INFO', timestamp: time } : { level: 'info', time };
+
+/** JSON lines on standard output, one an event. */
+export function createLog(options: {
+  name: string;
+  level?: string;
+  json?: boolean;
+  destination?: DestinationStream;
+}): Logger {
+  const keys = options.json === true ? KEYS.json : KEYS.plain;
   const paths = REDACTED.flatMap((field) => [`["${field}"]`, `*["${field}"]`, `*.*["${field}"]`]);
   return pino(
     {
       name: options.name,
       level: options.level ?? 'info',
       base: { name: options.name },
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
+      timestamp: () => `,"${keys.time}":"${new Date().toISOString()}"`,
+      messageKey: keys.messageKey,
+      formatters: { level: keys.level },
       redact: { paths, censor: '[redacted]' },
       serializers: { err: describeError, error: describeError },
     },

@@ -109,7 +109,7 @@ t.test('health: alive, ready with reasons, metrics', async (t) => {
 });
 
 /** A program of its own process, from source or from dist/ alike: the module beside this test, with this test's extension. */
-function program(body: string): ChildProcess {
+function program(body: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const run = new URL(`./run.${extension}`, import.meta.url).href;
   const config = new URL(`./config.${extension}`, import.meta.url).href;
@@ -119,7 +119,11 @@ function program(body: string): ChildProcess {
     `import { runProgram } from ${JSON.stringify(run)};\nimport { ConfigError } from ${JSON.stringify(config)};\n${body}`,
   );
   const execArgv = extension === 'ts' ? ['--import', import.meta.resolve('tsx')] : [];
-  return fork(pathToFileURL(file).pathname, { execArgv, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+  return fork(pathToFileURL(file).pathname, {
+    execArgv,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
 }
 const ended = (child: ChildProcess) =>
   new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
@@ -131,7 +135,7 @@ const text = async (stream: NodeJS.ReadableStream | null) => {
 };
 
 const serving = `setInterval(() => {}, 1000);
-  await runProgram({ name: 'p', start: async () => ({ announce: { port: 7 },
+  await runProgram({ name: 'p', env: process.env, start: async () => ({ announce: { port: 7 },
     drain: async () => console.log('drained'), close: async () => console.log('closed') }) });`;
 
 t.test('a program announces itself last, drains before it closes, and never outlives its parent', async (t) => {
@@ -145,15 +149,36 @@ t.test('a program announces itself last, drains before it closes, and never outl
   }
 });
 
+t.test('LOG_JSON: the keys and words of OpenHands’ logs; a wrong value is the configuration’s to tell', async (t) => {
+  const body = `await runProgram({ name: 'p', env: process.env, start: async ({ log }) => {
+    log.child({ conversation_id: 'c', user_id: 'u' }).warn({ err: new Error('inner'), token: 'hunter2' }, 'it happened');
+    process.exit(0); } });`;
+  const linesWith = async (value: string) => {
+    const child = program(body, { LOG_JSON: value });
+    const said = await text(child.stdout);
+    t.notMatch(said, /hunter2/);
+    return JSON.parse(said.trim()) as Record<string, unknown>;
+  };
+  const line = await linesWith('1');
+  t.match(line, { message: 'it happened', severity: 'WARNING', conversation_id: 'c', user_id: 'u', name: 'p' });
+  t.match(line, { timestamp: /^\d{4}-\d\d-\d\dT[\d:.]+Z$/, err: { message: 'inner' } });
+  t.same(
+    Object.keys(line).filter((key) => ['msg', 'level', 'time'].includes(key)),
+    [],
+  );
+  for (const plain of ['', '0', 'maybe'])
+    t.match(await linesWith(plain), { msg: 'it happened', level: 'warn', time: /Z$/ }, plain);
+});
+
 t.test('exit codes: 2 for wrong configuration, 1 for failures and lost promises', async (t) => {
   const wrong = program(
-    `await runProgram({ name: 'p', start: async () => { throw new ConfigError(['PORT: must be a port']); } });`,
+    `await runProgram({ name: 'p', env: process.env, start: async () => { throw new ConfigError(['PORT: must be a port']); } });`,
   );
   const complaint = text(wrong.stderr);
   t.equal(await ended(wrong), 2);
   t.match(await complaint, 'PORT: must be a port');
   const foreign = program(
-    `await runProgram({ name: 'p', start: async () => { throw Object.assign(new Error('no cluster'), { name: 'KubeConfigError' }); } });`,
+    `await runProgram({ name: 'p', env: process.env, start: async () => { throw Object.assign(new Error('no cluster'), { name: 'KubeConfigError' }); } });`,
   );
   const said = text(foreign.stderr);
   t.equal(await ended(foreign), 2);
@@ -162,7 +187,7 @@ t.test('exit codes: 2 for wrong configuration, 1 for failures and lost promises'
     `throw new Error('no');`,
     `Promise.reject(new Error('lost')); return new Promise(() => setInterval(() => {}, 1000));`,
   ]) {
-    const child = program(`await runProgram({ name: 'p', start: async () => { ${body} } });`);
+    const child = program(`await runProgram({ name: 'p', env: process.env, start: async () => { ${body} } });`);
     child.stdout?.resume();
     t.equal(await ended(child), 1);
   }

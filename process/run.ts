@@ -2,7 +2,7 @@
  * The life of a program: start, announce, serve, drain, close. One order for all of them: start everything, say ready
  * last; on SIGTERM become unready and drain first, close last; a bounded time for each, and never an orphan.
  */
-import { ConfigError } from './config.js';
+import { ConfigError, flag, logLevel } from './config.js';
 import { createLog, type Logger } from './log.js';
 
 export interface Running {
@@ -17,7 +17,8 @@ export interface Running {
 export interface Program {
   name: string;
   start(context: { log: Logger; signal: AbortSignal }): Promise<Running>;
-  logLevel?: string;
+  /** LOG_LEVEL and LOG_JSON; a wrong value is told by the program's configuration, in a log that works. */
+  env: NodeJS.ProcessEnv;
   /** How long drain and close may take together, ms. */
   graceMs?: number;
 }
@@ -26,7 +27,11 @@ const GRACE_MS = 25_000;
 
 /** Runs a program until SIGTERM, SIGINT or the loss of its parent; ends the process. Exit codes: 0 asked to stop, 1 failure, 2 wrong configuration. */
 export async function runProgram(program: Program): Promise<void> {
-  const log = createLog({ name: program.name, ...(program.logLevel === undefined ? {} : { level: program.logLevel }) });
+  const log = createLog({
+    name: program.name,
+    level: logLevel().catch('info').parse(program.env.LOG_LEVEL),
+    json: flag().catch(false).parse(program.env.LOG_JSON),
+  });
   const stopping = new AbortController();
   const stopped = whenToldToStop();
   crashOnLostErrors(log);

@@ -24,6 +24,7 @@ const schema = z.object({
   HOST: z.string().optional(),
   PORT: port().default(8000),
   LOG_LEVEL: logLevel().default('info'),
+  LOG_JSON: flag().default(false),
   OH_CONVERSATIONS_PATH: z.string().default('workspace/conversations'),
   OH_BASH_EVENTS_DIR: z.string().default('workspace/bash_events'),
   OH_PERSISTENCE_DIR: z.string().optional(),

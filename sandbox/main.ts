@@ -18,17 +18,16 @@ The server inside a sandbox: runs the agent and speaks the OpenHands agent-serve
   SANDLOT_WORKSPACE_ROOT       the folder that /workspace stands for (/workspace)
   SANDLOT_CACHE_DIR            shared by the sandboxes of a machine; VS Code is installed there (~/.cache/sandlot)
   LOG_LEVEL                    fatal, error, warn, info, debug or trace
+  LOG_JSON                     lines as OpenHands' programs write them: message, severity, timestamp (false)
 `;
 
 /** Time for ending runs and sending what webhooks wait for; pods are given 30 s. */
 const GRACE_MS = 20_000;
 
 export async function main(env: NodeJS.ProcessEnv): Promise<void> {
-  let level: string | undefined;
   let config: ServerConfig | ConfigError;
   try {
     config = readServerConfig(env, process.argv.slice(2));
-    level = config.logLevel;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     config = error;
@@ -36,7 +35,7 @@ export async function main(env: NodeJS.ProcessEnv): Promise<void> {
   await runProgram({
     name: 'agent-server',
     graceMs: GRACE_MS,
-    ...(level === undefined ? {} : { logLevel: level }),
+    env,
     start: async ({ log }) => {
       if (config instanceof ConfigError) throw config;
       if (config.unknownVariables.length > 0)

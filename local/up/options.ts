@@ -25,7 +25,7 @@ All of it listens on this machine's loopback addresses only. Sandboxes run as pr
 isolation: what an agent runs can read and change what you can. This is for development, demos and tests; production is a
 real cluster.
 
-Environment: LOG_LEVEL (info) of the programs, whose logs are in DIR/logs.
+Environment: LOG_LEVEL (info) and LOG_JSON (false) of the programs, whose logs are in DIR/logs.
 `;
 
 const FLAGS = {

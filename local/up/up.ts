@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { createClient } from '../../kube/client.js';
 import { kubeConfigOf } from '../../kube/config.js';
 import { systemClock } from '../../process/clock.js';
-import { logLevel, readConfig } from '../../process/config.js';
+import { flag, logLevel, readConfig } from '../../process/config.js';
 import { createLog, type Logger } from '../../process/log.js';
 import { packageRoot, version } from '../../process/root.js';
 import { startApi } from '../api/api.js';
@@ -28,7 +28,7 @@ export interface Up {
   stop(): Promise<void>;
 }
 
-const environment = z.object({ LOG_LEVEL: logLevel().default('info') });
+const environment = z.object({ LOG_LEVEL: logLevel().default('info'), LOG_JSON: flag().default(false) });
 const WARM_PODS = 1;
 const HOST = '127.0.0.1';
 const PROGRAM_GRACE_MS = 8_000;
@@ -36,9 +36,11 @@ const POD_GRACE_MS = 5_000;
 
 export async function startUp(options: UpOptions, folder: DataFolder, env: NodeJS.ProcessEnv): Promise<Up> {
   const files = openLogFiles(join(folder.path, 'logs'));
+  const settings = readConfig(environment, env);
   const log = createLog({
     name: 'up',
-    level: readConfig(environment, env).LOG_LEVEL,
+    level: settings.LOG_LEVEL,
+    json: settings.LOG_JSON,
     destination: { write: (line: string) => files.write('up', line) },
   });
   const phases: Record<string, number> = {};

@@ -141,7 +141,7 @@ export const createAgentRuntime: CreateAgentRuntime = ({ log }): AgentRuntime =>
       const worker = workers.get(conversation.id);
       workers.delete(conversation.id);
       await worker?.close();
-      log.debug({ conversation: conversation.id }, 'the agent of the conversation is closed');
+      log.debug({ conversation_id: conversation.id }, 'the agent of the conversation is closed');
     },
   };
 };

@@ -113,12 +113,13 @@ export function createHoldings(options: HoldingsOptions): Holdings {
     try {
       const read = await readRecord(folder, secretKeys());
       if (read === undefined) return;
-      if (read.lostSecrets) log.warn({ conversation: id }, 'secrets cannot be read: another OH_SECRET_KEY wrote them');
+      if (read.lostSecrets)
+        log.warn({ conversation_id: id }, 'secrets cannot be read: another OH_SECRET_KEY wrote them');
       const entry: Entry = { record: read.record, folder, owned: false, open: undefined };
       entries.set(id, entry);
       await take(entry);
     } catch (error) {
-      log.error({ err: error, conversation: id }, 'cannot read a conversation');
+      log.error({ err: error, conversation_id: id }, 'cannot read a conversation');
     }
   };
   const keep = async (entry: Entry) => {
@@ -128,7 +129,7 @@ export function createHoldings(options: HoldingsOptions): Holdings {
       if (fresh !== undefined) entry.record = fresh.record;
       await take(entry);
     } else if (!(await leases.renew(entry.folder))) {
-      log.error({ conversation: entry.record.id }, 'another server took this conversation over');
+      log.error({ conversation_id: entry.record.id }, 'another server took this conversation over');
       entry.owned = false;
       await drop(entry, { save: false });
     }
@@ -139,7 +140,7 @@ export function createHoldings(options: HoldingsOptions): Holdings {
     for (const entry of entries.values()) {
       if (entry.owned && !due) continue;
       await keep(entry).catch((error: unknown) =>
-        log.error({ err: error, conversation: entry.record.id }, 'could not keep the lease'),
+        log.error({ err: error, conversation_id: entry.record.id }, 'could not keep the lease'),
       );
     }
     renewing = false;
@@ -194,7 +195,7 @@ export function createHoldings(options: HoldingsOptions): Holdings {
       await inParallel(owned, (entry) =>
         drop(entry)
           .then(() => leases.release(entry.folder))
-          .catch((error: unknown) => log.error({ err: error, conversation: entry.record.id }, 'could not close')),
+          .catch((error: unknown) => log.error({ err: error, conversation_id: entry.record.id }, 'could not close')),
       );
     },
   };
@@ -227,7 +228,7 @@ async function open(options: HoldingsOptions, entry: Entry): Promise<Live> {
     environment: () => options.config().commandEnv,
     hidden: () => serverKeys(options.config()),
     touch: options.touch,
-    log: log.child({ conversation: entry.record.id }),
+    log: log.child({ conversation_id: entry.record.id }),
     clock: options.clock,
     children: options.children(entry.record.id),
   });

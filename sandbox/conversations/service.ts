@@ -84,7 +84,7 @@ export function createConversations(options: ConversationsOptions): Conversation
     if (!known.autotitle || known.title !== null || titled.has(known.id)) return;
     titled.add(known.id);
     entitle(target).catch((error: unknown) =>
-      log.warn({ err: error, conversation: known.id }, 'no title could be made'),
+      log.warn({ err: error, conversation_id: known.id }, 'no title could be made'),
     );
   };
   const entitle = async ({ conversation }: Live) => {

@@ -10,7 +10,7 @@ const TERMINAL_HABITS = {
 };
 
 /** Addresses and settings of the server itself: an app that took them over would collide with it. */
-const SERVER_OWN = ['PORT', 'HOST', 'KUBECONFIG', 'LOG_LEVEL', 'NODE_OPTIONS'];
+const SERVER_OWN = ['PORT', 'HOST', 'KUBECONFIG', 'LOG_LEVEL', 'LOG_JSON', 'NODE_OPTIONS'];
 
 /**
  * Apps that obey `PORT` come up where the user can see them: on the first port for apps, if the pod has one.

@@ -85,6 +85,7 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 - { name: SANDLOT_NAMESPACE, value: {{ .Release.Namespace | quote }} }
 - name: SANDLOT_SECRET
   valueFrom: { secretKeyRef: { name: {{ include "sandlot.secretName" . }}, key: secret } }
+- { name: LOG_JSON, value: {{ .Values.logJson | quote }} }
 - { name: SANDLOT_HEALTH_HOST, value: 0.0.0.0 }
 - { name: SANDLOT_HEALTH_PORT, value: '9090' }
 {{- end }}
