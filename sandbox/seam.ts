@@ -76,6 +76,8 @@ export interface Children {
    * `task:<name>`. A signal stops it: `signal` now, `pause` after its step.
    */
   work(child: Child, prompt: string, signals: { signal: AbortSignal; pause?: AbortSignal }): Promise<ChildEnd>;
+  /** A child for one question, gone afterwards; what it cost is added to the parent's statistics under `usageId`. */
+  consult(request: ChildRequest, about: { prompt: string; usageId: string; signal: AbortSignal }): Promise<ChildEnd>;
 }
 
 export interface Secrets {
@@ -174,8 +176,11 @@ export interface AgentRuntime {
   ): Promise<string>;
   /** Condenses now; throws NoCondenserError when the agent has none. */
   condense(conversation: AgentConversation, signal: AbortSignal): Promise<void>;
-  /** Ends the conversation's terminals, browsers and other processes. Safe to call twice. */
-  close(conversation: AgentConversation): Promise<void>;
+  /**
+   * Runs the SessionEnd hooks, and ends the conversation's terminals, browsers and other processes. Safe to call twice.
+   * `lost`: another server owns it now, nothing is written.
+   */
+  close(conversation: AgentConversation, how?: { lost?: boolean }): Promise<void>;
 }
 
 /** Thrown by `condense`: HTTP 409. */

@@ -110,7 +110,7 @@ export async function appendActions(worker: Worker, response: LlmResponse): Prom
     );
     const id = randomUUID();
     const { blocked } = parsed.ok
-      ? await runHooks(conversation, 'PreToolUse', {
+      ? await runHooks(worker, 'PreToolUse', {
           toolName: call.name,
           actionId: id,
           details: { tool_input: parsed.action },
@@ -197,7 +197,7 @@ async function appendResult(
     action_id: event.id,
     extended_content: [],
   });
-  await runHooks(conversation, 'PostToolUse', {
+  await runHooks(worker, 'PostToolUse', {
     toolName: event.tool_name,
     actionId: event.id,
     details: { tool_input: event.action, tool_response: maskDeep(ran.observation, conversation.secrets.mask) },

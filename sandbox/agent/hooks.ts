@@ -1,55 +1,41 @@
 /**
- * Hooks: commands of the user that run around the agent's work and may forbid a step (exit code 2, or
- * `{"decision": "deny"}` on standard output). They get a JSON document on standard input.
+ * Hooks: commands and models of the user that judge or follow the agent's work. Before a call, a message and the end
+ * they may forbid it.
  */
-import { spawn } from 'node:child_process';
-import { z } from 'zod';
 import type { NewEvent } from '../../contracts/agent/events.js';
+import { HOOK_MOMENTS, hookConfigSchema, type HookDefinition, type HookMoment } from '../services/hooks.js';
 import { terminalEnvironment } from '../tools/environment.js';
-import type { AgentConversation } from '../seam.js';
+import { runCommand, type Outcome } from './hook-command.js';
+import { askAgent, askModel } from './hook-model.js';
+import { maskDeep } from './mask.js';
+import type { Worker } from './worker.js';
 
 type HookEvent = Extract<NewEvent, { kind: 'HookExecutionEvent' }>;
-export type HookMoment = 'PreToolUse' | 'PostToolUse' | 'UserPromptSubmit' | 'Stop';
 
-const KEYS: Record<HookMoment, string> = {
-  PreToolUse: 'pre_tool_use',
-  PostToolUse: 'post_tool_use',
-  UserPromptSubmit: 'user_prompt_submit',
-  Stop: 'stop',
-};
-const OUTPUT_LIMIT = 50_000;
-const BLOCKS = 2;
+/** Nobody waits long for a conversation to end. */
+const LAST_SECONDS = 10;
+/** Longer inputs are not repeated in the event: they stand in the events that they are about. */
+const INPUT_LIMIT = 50_000;
+const FORBIDS: readonly HookMoment[] = ['PreToolUse', 'UserPromptSubmit', 'Stop'];
 
-const definition = z.looseObject({
-  type: z.string().default('command'),
-  command: z.string(),
-  timeout: z.number().positive().max(600).default(60),
-});
-const matchers = z.array(z.looseObject({ matcher: z.string().default('*'), hooks: z.array(definition).default([]) }));
-const answer = z.looseObject({
-  decision: z.string().optional(),
-  reason: z.string().optional(),
-  additionalContext: z.string().optional(),
-  additional_context: z.string().optional(),
-});
-
-/** The commands for a moment, from a configuration with either spelling of its keys. Pure. */
+/** The hooks for a moment, from a configuration with either spelling of its keys. Pure. */
 export function hooksFor(
   config: Record<string, unknown> | null,
   moment: HookMoment,
   toolName?: string,
-): { command: string; timeout: number }[] {
-  const inner = (config?.['hooks'] ?? config) as Record<string, unknown> | null;
-  const parsed = matchers.safeParse(inner?.[KEYS[moment]] ?? inner?.[moment] ?? []);
+): HookDefinition[] {
+  const parsed = hookConfigSchema.safeParse(config ?? {});
   if (!parsed.success) return [];
-  return parsed.data
-    .filter(({ matcher }) => toolName === undefined || matches(matcher, toolName))
-    .flatMap(({ hooks }) => hooks.filter((hook) => hook.type === 'command'));
+  return parsed.data[HOOK_MOMENTS[moment]]
+    .filter(({ matcher }) => matches(matcher, toolName))
+    .flatMap(({ hooks }) => hooks);
 }
 
-function matches(matcher: string, toolName: string): boolean {
-  if (matcher === '*' || matcher === '' || matcher === toolName) return true;
-  const source = /^\/(.*)\/$/.exec(matcher)?.[1] ?? (/[|.*+?^$()[\]]/.test(matcher) ? matcher : undefined);
+function matches(matcher: string, toolName: string | undefined): boolean {
+  if (matcher === '*' || matcher === '') return true;
+  if (toolName === undefined) return false;
+  if (matcher === toolName) return true;
+  const source = /^\/(.+)\/$/.exec(matcher)?.[1] ?? (/[|.*+?^$()[\]\\]/.test(matcher) ? matcher : undefined);
   if (source === undefined) return false;
   try {
     return new RegExp(`^(?:${source})$`).test(toolName);
@@ -58,116 +44,104 @@ function matches(matcher: string, toolName: string): boolean {
   }
 }
 
-interface Outcome {
-  exitCode: number;
-  stdout: string;
-  stderr: string;
-  error: string | null;
-}
-
-function execute(
-  hook: { command: string; timeout: number },
-  options: { cwd: string; env: Record<string, string>; input: string },
-): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const child = spawn('/bin/sh', ['-c', hook.command], {
-      cwd: options.cwd,
-      env: options.env,
-      stdio: 'pipe',
-      detached: true,
-    });
-    const seen = { stdout: '', stderr: '' };
-    let error: string | null = null;
-    const timer = setTimeout(() => {
-      error = `the hook took longer than ${hook.timeout} seconds`;
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-    }, hook.timeout * 1000);
-    for (const name of ['stdout', 'stderr'] as const)
-      child[name].on(
-        'data',
-        (chunk: Buffer) => (seen[name] = (seen[name] + chunk.toString('utf8')).slice(0, OUTPUT_LIMIT)),
-      );
-    const done = (exitCode: number, why: string | null): void => {
-      clearTimeout(timer);
-      resolve({ exitCode, ...seen, error: error ?? why });
-    };
-    child.on('error', (failure) => done(-1, failure.message));
-    child.on('close', (code) => done(code ?? -1, null));
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(options.input);
-  });
-}
-
-/** What a hook decided. Pure. */
-export function verdictOf(outcome: Outcome): { blocked: boolean; reason: string | null; context: string | null } {
-  let said: z.infer<typeof answer> = {};
-  try {
-    said = answer.parse(JSON.parse(outcome.stdout));
-  } catch {
-    // Plain output decides nothing.
-  }
-  const blocked = outcome.exitCode === BLOCKS || said.decision === 'deny' || said.decision === 'block';
-  return {
-    blocked,
-    reason: said.reason ?? (blocked ? outcome.stderr.trim() : null),
-    context: said.additionalContext ?? said.additional_context ?? null,
-  };
-}
-
 export interface HookSubject {
   toolName?: string;
   actionId?: string;
   messageId?: string;
-  /** What the hook reads beside the moment and the folder. */
+  /** What the hook is told: `tool_input`, `tool_response`, `message`, `reason`. */
   details: Record<string, unknown>;
 }
 
 /** Runs the hooks of a moment, each with its event. Gives back why the step is forbidden, if it is, and what to tell the model. */
 export async function runHooks(
-  conversation: AgentConversation,
+  worker: Worker,
   moment: HookMoment,
   subject: HookSubject,
 ): Promise<{ blocked: string | undefined; context: string[] }> {
+  const { conversation } = worker;
+  const { mask } = conversation.secrets;
   const context: string[] = [];
-  let blocked: string | undefined;
   for (const hook of hooksFor(conversation.settings().hookConfig, moment, subject.toolName)) {
-    const input = {
-      event_type: moment,
-      session_id: conversation.id,
-      working_dir: conversation.workspaceDir,
-      tool_name: subject.toolName ?? null,
-      ...subject.details,
-    };
-    const env = {
-      ...terminalEnvironment(conversation.commandEnvironment()),
-      ...(await conversation.secrets.forCommand(hook.command)),
-    };
-    const outcome = await execute(hook, { cwd: conversation.workspaceDir, env, input: JSON.stringify(input) });
-    const verdict = verdictOf(outcome);
-    const { mask } = conversation.secrets;
-    const event: HookEvent = {
-      kind: 'HookExecutionEvent',
-      hook_event_type: moment,
-      hook_command: mask(hook.command),
-      tool_name: subject.toolName ?? null,
-      success: outcome.exitCode === 0 && outcome.error === null,
-      blocked: verdict.blocked,
-      exit_code: outcome.exitCode,
-      stdout: mask(outcome.stdout),
-      stderr: mask(outcome.stderr),
-      reason: verdict.reason === null ? null : mask(verdict.reason),
-      additional_context: verdict.context === null ? null : mask(verdict.context),
-      error: outcome.error,
-      action_id: subject.actionId ?? null,
-      message_id: subject.messageId ?? null,
-      hook_input: null,
-    };
-    await conversation.append(event);
-    if (verdict.context !== null) context.push(mask(verdict.context));
-    if (verdict.blocked) {
-      blocked = mask(verdict.reason ?? '');
-      break;
+    const ran = maskDeep(await execute(worker, hook, { moment, subject }), mask);
+    await conversation.append(eventOf(hook, { moment, subject, ran, mask }));
+    if (ran.context !== null) context.push(ran.context);
+    if (ran.blocked && FORBIDS.includes(moment)) {
+      const why = [ran.reason ?? '', ran.stderr.trim()].find((words) => words !== '') ?? 'Blocked by hook';
+      return { blocked: why, context };
     }
   }
-  return { blocked, context };
+  return { blocked: undefined, context };
+}
+
+async function execute(
+  worker: Worker,
+  hook: HookDefinition,
+  { moment, subject }: { moment: HookMoment; subject: HookSubject },
+): Promise<Outcome> {
+  const { conversation } = worker;
+  const { reason, ...details } = subject.details;
+  const input = JSON.stringify({
+    event_type: moment,
+    tool_name: subject.toolName ?? null,
+    tool_input: null,
+    tool_response: null,
+    message: null,
+    session_id: conversation.id,
+    working_dir: conversation.workspaceDir,
+    metadata: reason === undefined ? {} : { reason },
+    ...details,
+  });
+  // Models are told what the conversation's own model knows, not more.
+  if (hook.type === 'prompt') return askModel(worker, hook, conversation.secrets.mask(input));
+  if (hook.type === 'agent') return askAgent(worker, hook, conversation.secrets.mask(input));
+  const options = {
+    cwd: conversation.workspaceDir,
+    env: {
+      ...terminalEnvironment(conversation.commandEnvironment()),
+      OPENHANDS_PROJECT_DIR: conversation.workspaceDir,
+      OPENHANDS_SESSION_ID: conversation.id,
+      OPENHANDS_EVENT_TYPE: moment,
+      ...(subject.toolName === undefined ? {} : { OPENHANDS_TOOL_NAME: subject.toolName }),
+      ...(await conversation.secrets.forCommand(hook.command)),
+    },
+    input,
+    ...(moment === 'SessionEnd' ? { longestSeconds: LAST_SECONDS } : {}),
+  };
+  return hook.async ? worker.background.start(hook, options) : runCommand(hook, options);
+}
+
+/** What an event says was run. Pure. */
+function shown(hook: HookDefinition): string {
+  if (hook.command !== '') return hook.command;
+  const words = hook.name ?? (hook.type === 'prompt' ? hook.prompt : hook.system_prompt)?.slice(0, 20);
+  return `${hook.type}-hook:${words ?? hook.type}`;
+}
+
+function eventOf(
+  hook: HookDefinition,
+  about: { moment: HookMoment; subject: HookSubject; ran: Outcome; mask: (text: string) => string },
+): HookEvent {
+  const { moment, subject, ran, mask } = about;
+  const input = maskDeep(
+    { ...(subject.toolName === undefined ? {} : { tool_name: subject.toolName }), ...subject.details },
+    mask,
+  );
+  const told = Object.keys(input).length > 0 && JSON.stringify(input).length <= INPUT_LIMIT;
+  return {
+    kind: 'HookExecutionEvent',
+    hook_event_type: moment,
+    hook_command: mask(shown(hook)),
+    tool_name: subject.toolName ?? null,
+    success: ran.success,
+    blocked: ran.blocked,
+    exit_code: ran.exitCode,
+    stdout: ran.stdout,
+    stderr: ran.stderr,
+    reason: ran.reason,
+    additional_context: ran.context,
+    error: ran.error,
+    action_id: subject.actionId ?? null,
+    message_id: subject.messageId ?? null,
+    hook_input: told ? input : null,
+  };
 }

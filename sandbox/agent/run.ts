@@ -119,9 +119,9 @@ async function mustGoOn(worker: Worker): Promise<boolean> {
     .slice(from + 1)
     .filter((event) => event.kind === 'MessageEvent' && event.source === 'hook').length;
   if (told >= MAX_STOPS) return false;
-  const { blocked } = await runHooks(conversation, 'Stop', { details: { reason: 'finished' } });
+  const { blocked, context } = await runHooks(worker, 'Stop', { details: { reason: 'finished' } });
   if (blocked === undefined) return false;
-  const words = [text(`The work is not done yet: ${blocked}`)];
+  const words = [text(`The work is not done yet: ${context.length > 0 ? context.join('\n') : blocked}`)];
   await conversation.append({
     kind: 'MessageEvent',
     source: 'hook',

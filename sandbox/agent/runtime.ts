@@ -19,8 +19,25 @@ import { systemPromptEvent } from './system-prompt.js';
 import { openCalls } from './view.js';
 import { createWorker, type Worker } from './worker.js';
 
+/** SessionStart hooks: once for each process that works in the conversation. */
+async function startSession(worker: Worker): Promise<void> {
+  if (worker.session) return;
+  worker.session = true;
+  await runHooks(worker, 'SessionStart', { details: {} });
+}
+
+/** SessionEnd hooks; not when another server has the conversation now. */
+async function endSession(worker: Worker): Promise<void> {
+  if (!worker.session) return;
+  worker.session = false;
+  await runHooks(worker, 'SessionEnd', { details: {} }).catch((error: unknown) =>
+    worker.conversation.log.warn({ error }, 'the last hooks could not run'),
+  );
+}
+
 /** Writes the SystemPromptEvent when the branch has none. Called inside the lock. */
 async function ensureSystemPrompt(worker: Worker): Promise<void> {
+  await startSession(worker);
   const view = await worker.view.refresh();
   if (view.events.some((event) => event.kind === 'SystemPromptEvent')) return;
   const { conversation, tools } = worker;
@@ -54,7 +71,7 @@ async function storeMessage(worker: Worker, message: Message, sender: string | u
   const called = await skillsFor(worker, message);
   const suffix = conversation.settings().agent.agent_context?.user_message_suffix ?? '';
   const id = randomUUID();
-  const { blocked, context } = await runHooks(conversation, 'UserPromptSubmit', {
+  const { blocked, context } = await runHooks(worker, 'UserPromptSubmit', {
     messageId: id,
     details: { message: contentText(message.content) },
   });
@@ -137,9 +154,10 @@ export const createAgentRuntime: CreateAgentRuntime = ({ log }): AgentRuntime =>
       // A run that is under way condenses before its next step.
       if (conversation.status() !== 'running') await condenseNow(worker, settings, signal);
     },
-    async close(conversation) {
+    async close(conversation, how = {}) {
       const worker = workers.get(conversation.id);
       workers.delete(conversation.id);
+      if (worker !== undefined && how.lost !== true) await endSession(worker);
       await worker?.close();
       log.debug({ conversation_id: conversation.id }, 'the agent of the conversation is closed');
     },

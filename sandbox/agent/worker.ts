@@ -6,6 +6,7 @@ import type { McpServers } from '../tools/mcp/servers.js';
 import { createTools, toolFilter } from '../tools/registry.js';
 import type { Tool } from '../tools/tool.js';
 import type { AgentConversation } from '../seam.js';
+import { createBackground, type Background } from './hook-command.js';
 import { LINE_RUNNER_WAITING } from './llm/line-runner.js';
 import { LINE_RUNNER } from './llm/names.js';
 import { openLlm } from './llm/open.js';
@@ -21,6 +22,10 @@ export interface Worker {
   view: ViewReader;
   /** Actions as the model wrote them, before secrets were masked in the stored event; by event id, while they wait. */
   unmasked: Map<string, Record<string, unknown>>;
+  /** Whether the SessionStart hooks ran. */
+  session: boolean;
+  /** Hooks that nobody waits for. */
+  background: Background;
   /** Messages that a hook forbade: they are not answered. */
   blockedMessages: Set<string>;
   /** The model as configured now. */
@@ -76,6 +81,7 @@ async function openMcp(
 export function createWorker(conversation: AgentConversation): Worker {
   const { tools, missing } = toolsOf(conversation, conversation.settings().agent);
   let mcp: Promise<McpServers | undefined> | undefined;
+  const background = createBackground();
   let prepared: Promise<unknown> | undefined;
   const open = (config: LlmConfig): Llm => openLlm(config, { clock: conversation.clock, log: conversation.log });
   return {
@@ -92,9 +98,12 @@ export function createWorker(conversation: AgentConversation): Worker {
     view: createViewReader(conversation),
     unmasked: new Map(),
     blockedMessages: new Set(),
+    session: false,
+    background,
     open,
     llm: () => open(conversation.settings().agent.llm),
     close: async () => {
+      background.end();
       await (await mcp)?.close();
       await Promise.all(
         [...tools.values()].map(async (tool) => {

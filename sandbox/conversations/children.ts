@@ -7,10 +7,10 @@ import type { Holdings, Live } from './holdings.js';
 import { createMutex } from './mutex.js';
 import { childRecord } from './new-record.js';
 import type { ConversationRecord } from './record.js';
-import { combined } from './stats.js';
+import { combined, joined } from './stats.js';
 
 export interface ChildrenParts {
-  holdings: () => Pick<Holdings, 'record' | 'live' | 'add'>;
+  holdings: () => Pick<Holdings, 'record' | 'live' | 'add' | 'remove'>;
   runtime: () => Promise<AgentRuntime>;
   clock: Clock;
 }
@@ -52,6 +52,20 @@ export function createChildren(parts: ChildrenParts, parentId: string): Children
     list: children,
     definitions: () => record(parentId)?.agentDefinitions ?? [],
     create: (request) => creating(() => create(request)),
+    async consult(request, { prompt, usageId, signal }) {
+      const child = await creating(() => create(request));
+      const live = await liveOf(child.id);
+      try {
+        await letWork(live, prompt, { signal });
+        return await endOf(live.conversation);
+      } finally {
+        const cost = combined(live.conversation.record.stats);
+        await parts.holdings().remove(child.id);
+        const { conversation: parent } = await liveOf(parentId);
+        await parent.update((r) => (r.childIds = r.childIds.filter((id) => id !== child.id)));
+        await parent.adopt(usageId, joined(parent.record.stats.usage_to_metrics[usageId], cost));
+      }
+    },
     async work(child, prompt, signals) {
       const live = await liveOf(child.id);
       try {

@@ -94,7 +94,7 @@ export function createHoldings(options: HoldingsOptions): Holdings {
     if (opened === undefined) return;
     await opened.runner.stop('silent');
     await options.webhooks.unfollow(entry.record.id);
-    if (runtimeUsed) await (await options.runtime()).close(opened.conversation);
+    if (runtimeUsed) await (await options.runtime()).close(opened.conversation, { lost: !how.save });
     await opened.conversation.shut(how);
   };
   /** Takes a conversation over that is free, and repairs it when its last owner died in a run. */

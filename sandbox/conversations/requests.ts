@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { ConfirmationPolicy } from '../../contracts/agent/requests.js';
 import { valueError } from '../http/validate.js';
+import { hookConfigSchema } from '../services/hooks.js';
 import { definitionSchema } from '../services/sub-agents.js';
 import { parseUuid } from '../http/uuid.js';
 import { agentSchema, llmSchema, pythonList } from './agent.js';
@@ -98,7 +99,7 @@ export const startSchema = z.looseObject({
   agent_definitions: z.array(definitionSchema).nullish(),
   client_tools: z.array(z.unknown()).nullish(),
   plugins: z.array(z.unknown()).nullish(),
-  hook_config: z.looseObject({}).nullish(),
+  hook_config: hookConfigSchema.nullish(),
   tags: tagsSchema.nullish(),
   user_id: z.string().nullish(),
   autotitle: z.boolean().default(true),

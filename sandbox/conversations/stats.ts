@@ -88,6 +88,10 @@ export function combined(stats: ConversationStats): Metrics {
   };
 }
 
+/** Two metrics of one usage as one. */
+export const joined = (before: Metrics | undefined, more: Metrics): Metrics =>
+  before === undefined ? more : combined({ usage_to_metrics: { before, more } });
+
 /** Totals only, as state updates carry them. */
 export const totalsOf = (stats: ConversationStats): ConversationStats => ({
   usage_to_metrics: Object.fromEntries(
