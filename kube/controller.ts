@@ -47,17 +47,18 @@ const GRACE_MS = 3_000;
 export function startController(options: ControllerOptions): Controller {
   const { name, reconcile, clock, log, metrics, workers = 1, timeoutMs = TIMEOUT_MS } = options;
   const queue = options.queue ?? createQueue({ clock, name, metrics });
+  const monotonic = clock.monotonic ?? clock.now;
   const stopping = new AbortController();
   // Every running reconcile listens for the stop.
   setMaxListeners(workers + 10, stopping.signal);
   let active = 0;
 
   const work = async ({ key, priority }: WorkItem): Promise<void> => {
-    const started = clock.now();
+    const started = monotonic();
     metrics?.workers(name, ++active, workers);
     const outcome = await bounded({ reconcile, key, clock, timeoutMs, log, name, stop: stopping.signal });
     metrics?.workers(name, --active, workers);
-    const seconds = Math.max(0, clock.now() - started) / 1000;
+    const seconds = Math.max(0, monotonic() - started) / 1000;
     metrics?.reconcile({ name, result: RESULTS[outcome.type], seconds });
     if (!stopping.signal.aborted) settle({ queue, log, name, key, priority, outcome });
     queue.done(key);

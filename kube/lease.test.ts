@@ -1,5 +1,6 @@
 /** Leader election on a clock that only the test moves. */
 import t from 'tap';
+import { KubeError } from './errors.js';
 import { startLeaderElection } from './lease.js';
 import { createFakeClock } from './testing/clock.js';
 import { leaseServer } from './testing/lease-server.js';
@@ -142,4 +143,35 @@ t.test('lease: deleted under its holder, it is made anew and nobody else who saw
   await clock.advance(8_000);
   t.same([a.leads(), b.leads(), server.spec()?.holderIdentity], [false, true, 'b']);
   await Promise.all([a.stop(), b.stop()]);
+});
+
+t.test('lease: a release whose renewal got no answer', async (t) => {
+  const clock = createFakeClock();
+  const server = leaseServer();
+  const inner = server.clientOf('a');
+  let mute = false;
+  const election = startLeaderElection({
+    client: {
+      ...inner,
+      replace: async (kind, object) => {
+        const answer = await inner.replace(kind, object);
+        if (mute) throw new KubeError('cut', { code: 0, reason: 'ConnectionFailed' });
+        return answer;
+      },
+    },
+    namespace: 'n',
+    name: 'l',
+    identity: 'a',
+    clock,
+    monotonicNow: clock.now,
+    log: silent,
+    random,
+    lead: (signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+  });
+  await clock.advance(0);
+  mute = true;
+  await clock.advance(2_000);
+  mute = false;
+  await election.stop();
+  t.equal(server.spec()?.holderIdentity, '', 'released all the same');
 });

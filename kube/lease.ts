@@ -198,6 +198,18 @@ export function startLeaderElection(options: LeaseOptions): LeaderElection {
     await clock.sleep(Math.min(period, left), stopping.signal).catch(() => undefined);
     if (term !== undefined && !leads()) await endTerm('the term ran out');
   };
+  const isOurs = (): boolean => seen.object?.spec?.holderIdentity === identity;
+  const release = async (timeoutMs: number): Promise<void> => {
+    if (!isOurs()) return;
+    try {
+      await write('', timeoutMs);
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+      // The last renewal may have happened without an answer.
+      await read(timeoutMs);
+      if (isOurs()) await write('', timeoutMs);
+    }
+  };
   const loop = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
       await attempt();
@@ -205,7 +217,7 @@ export function startLeaderElection(options: LeaseOptions): LeaderElection {
     }
     const held = term !== undefined;
     await endTerm('stopping');
-    if (held && seen.object?.spec?.holderIdentity === identity) await write('', renewDeadline / 2);
+    if (held) await release(renewDeadline / 2);
   };
   const ended = loop().catch((error: unknown) =>
     log.warn({ err: error, lease: name }, 'the lease was not released; it runs out by itself'),

@@ -70,6 +70,28 @@ t.test('queue: merge rules', async (t) => {
   t.equal(clock.sleepers(), 0, 'no timer is left');
 });
 
+t.test('queue: a wall clock that is set back or forward moves no visit', async (t) => {
+  for (const jump of [-3_600_000, 3_600_000]) {
+    const clock = createFakeClock();
+    let skew = 0;
+    const queue = createQueue({
+      clock: { now: () => clock.now() + skew, monotonic: clock.now, sleep: clock.sleep },
+      random,
+    });
+    queue.add('a', { afterMs: 1_000 });
+    skew = jump;
+    let taken: string | undefined;
+    const taking = queue.take().then((item) => (taken = item?.key));
+    queue.add('b', { afterMs: 2_000 });
+    await clock.advance(999);
+    t.equal(taken, undefined);
+    await clock.advance(1);
+    t.equal(taken, 'a');
+    await taking;
+    queue.close();
+  }
+});
+
 t.test('queue: backoff per key', async (t) => {
   const queue = createQueue({ clock: createFakeClock(), random, backoff: { baseMs: 100, capMs: 500 } });
   t.same(

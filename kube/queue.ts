@@ -59,6 +59,8 @@ const LONGEST_SLEEP_MS = 3_600_000;
 
 export function createQueue(options: QueueOptions): WorkQueue {
   const { clock, metrics, name = 'queue', backoff = BACKOFF, random = Math.random } = options;
+  // By the wall clock, a machine whose time is set back an hour would leave every timed visit undone for that hour.
+  const monotonic = clock.monotonic ?? clock.now;
   const entries = new Map<string, Entry>();
   const running = new Map<string, number>();
   const failures = new Map<string, number>();
@@ -73,7 +75,7 @@ export function createQueue(options: QueueOptions): WorkQueue {
 
   const place = (entry: Entry): void => {
     if (running.has(entry.key)) return;
-    if (entry.at > clock.now()) {
+    if (entry.at > monotonic()) {
       later.push(entry.at, entry);
       arm();
     } else {
@@ -86,7 +88,7 @@ export function createQueue(options: QueueOptions): WorkQueue {
     while (takers.length > 0 && due.size() > 0) {
       const entry = due.shift() as Entry;
       entries.delete(entry.key);
-      const now = clock.now();
+      const now = monotonic();
       running.set(entry.key, now);
       metrics?.queueWaited(name, Math.max(0, now - entry.at) / 1000);
       takers.shift()?.({ key: entry.key, priority: entry.priority });
@@ -99,12 +101,12 @@ export function createQueue(options: QueueOptions): WorkQueue {
     armed?.cancel.abort();
     const mine = { at: next, cancel: new AbortController() };
     armed = mine;
-    const wait = Math.min(Math.max(0, next - clock.now()), LONGEST_SLEEP_MS);
+    const wait = Math.min(Math.max(0, next - monotonic()), LONGEST_SLEEP_MS);
     clock.sleep(wait, mine.cancel.signal).then(
       () => {
         if (armed !== mine) return;
         armed = undefined;
-        for (const entry of later.takeUntil(clock.now())) place(entry);
+        for (const entry of later.takeUntil(monotonic())) place(entry);
         arm();
       },
       // Cancelled because an earlier entry came, or closed.
@@ -116,7 +118,7 @@ export function createQueue(options: QueueOptions): WorkQueue {
     add(key, { priority = 0, afterMs = 0 } = {}) {
       if (closed) return;
       metrics?.queueAdd(name);
-      const at = clock.now() + Math.max(0, afterMs);
+      const at = monotonic() + Math.max(0, afterMs);
       const entry = entries.get(key);
       if (entry === undefined) {
         const fresh = { key, priority, at };
@@ -152,7 +154,7 @@ export function createQueue(options: QueueOptions): WorkQueue {
       const started = running.get(key);
       if (started === undefined) return;
       running.delete(key);
-      metrics?.queueWorked(name, Math.max(0, clock.now() - started) / 1000);
+      metrics?.queueWorked(name, Math.max(0, monotonic() - started) / 1000);
       const entry = entries.get(key);
       if (entry !== undefined && !closed) place(entry);
     },

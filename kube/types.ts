@@ -86,6 +86,8 @@ export interface WatchEvent<T extends KubeObject> {
 /** Time as an argument: logic never calls `Date.now` or `setTimeout` itself, so that tests never sleep. */
 export interface Clock {
   now(): number;
+  /** ms that never jump, from any zero, at the pace of `sleep`; default: `now`. */
+  monotonic?(): number;
   /** Resolves after `ms`, or rejects with the signal's reason when aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
