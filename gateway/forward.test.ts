@@ -145,6 +145,10 @@ t.test('path form: pages, redirects and cookies below the prefix', async (t) => 
     }
     if (request.url === '/text')
       return void response.writeHead(200, { 'content-type': 'text/plain' }).end('<a href="/x">');
+    if (request.url === '/style.css')
+      return void response
+        .writeHead(200, { 'content-type': 'text/css', link: '</font>; rel=preload', 'content-length': '15' })
+        .end('a{b:url("/x")}\n');
     response.writeHead(200, head);
     response.write('<a hr');
     setImmediate(() => response.end(`ef="/x">${request.url} ${request.headers['accept-encoding']}`));
@@ -164,6 +168,10 @@ t.test('path form: pages, redirects and cookies below the prefix', async (t) => 
   t.match(await page('/length'), { text: `<a href="${prefix}/x">y\n`, headers: { 'content-length': undefined } });
   t.match(await page('/close'), { text: `<a href="${prefix}/x">` });
   t.match(await page('/text'), { text: '<a href="/x">' });
+  t.match(await page('/style.css'), {
+    text: `a{b:url("${prefix}/x")}\n`,
+    headers: { link: `<${prefix}/font>; rel=preload`, 'content-length': undefined },
+  });
   t.match(await page('/go'), { status: 302, headers: { location: `${prefix}/home?x=1` } });
 });
 

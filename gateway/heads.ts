@@ -6,6 +6,7 @@ import { isHopByHop, ownCopy, type Field } from './http/message.js';
 import { isNavigation, type RequestHead } from './http/request.js';
 import type { ResponseHead } from './http/response.js';
 import { corsLines } from './origins.js';
+import { apply, editLinks, editRefresh, editUrl, type Edit, type Site } from './pages/urls.js';
 
 export interface Outgoing {
   /** Path and query for the pod. */
@@ -49,8 +50,9 @@ export function headForPod(head: RequestHead, out: Outgoing): string {
   return `${text}X-Forwarded-For: ${chain}\r\nX-Forwarded-Host: ${head.host}\r\nX-Forwarded-Proto: ${out.protocol}\r\n\r\n`;
 }
 
-/** Pages below a prefix are rewritten, which takes plain text. */
-const isRewritten = (head: RequestHead, out: Outgoing) => out.prefix !== '' && isNavigation(head);
+/** Pages and style sheets below a prefix are rewritten, which takes plain text. */
+const isRewritten = (head: RequestHead, out: Outgoing) =>
+  out.prefix !== '' && (isNavigation(head) || /text\/(?:html|css)\b/.test(head.accept ?? ''));
 
 function lineForPod(field: Field, head: RequestHead, out: Outgoing): string {
   const { name } = field;
@@ -169,9 +171,11 @@ function lineForClient(field: Field, head: ResponseHead, into: Incoming): string
     }
     case 'location':
     case 'content-location':
-      return into.prefix === '' ? `${field.line}\r\n` : `${name}: ${belowPrefix(field.value, into)}\r\n`;
+      return edited(field, editUrl, into);
     case 'refresh':
-      return `${refreshed(field, into)}\r\n`;
+      return edited(field, editRefresh, into);
+    case 'link':
+      return edited(field, editLinks, into);
     default:
       return into.prefix !== '' && SHARED_ORIGIN_ONLY.has(name) ? '' : `${field.line}\r\n`;
   }
@@ -192,16 +196,5 @@ export function withoutFrameAncestors(value: string): string {
     .join(', ');
 }
 
-/** A root-absolute or same-host URL with the prefix that the browser needs; other URLs stay. */
-export function belowPrefix(url: string, into: { prefix: string; base: string }): string {
-  const local = url.startsWith(`${into.base}/`) ? url.slice(into.base.length) : url;
-  if (!local.startsWith('/') || local.startsWith('//')) return url;
-  const path = local === into.prefix || local.startsWith(`${into.prefix}/`) ? local : `${into.prefix}${local}`;
-  return url.startsWith(`${into.base}/`) ? `${into.base}${path}` : path;
-}
-
-function refreshed(field: Field, into: Incoming): string {
-  const match = /^(\s*[0-9.]+\s*[;,]\s*url\s*=\s*)(.*)$/i.exec(field.value);
-  if (match === null || into.prefix === '') return field.line;
-  return `Refresh: ${match[1] ?? ''}${belowPrefix(match[2] ?? '', into)}`;
-}
+const edited = (field: Field, edit: (value: string, from: number, site: Site) => Edit[], into: Incoming) =>
+  into.prefix === '' ? `${field.line}\r\n` : `${field.name}: ${apply(field.value, edit(field.value, 0, into))}\r\n`;

@@ -2,11 +2,11 @@
 import type { Answer } from '../answers.js';
 import { bodyOfResponse } from '../framing.js';
 import { headForClient } from '../heads.js';
-import { createPageRewriter, headOfRewritten, isRewritable } from '../html.js';
 import { advance, type Body } from '../http/body.js';
 import { BadMessage, MAX_RESPONSE_HEAD } from '../http/message.js';
 import { parseResponse, type ResponseHead } from '../http/response.js';
 import { enter, leave, overloadedBy } from '../limits.js';
+import { createPageRewriter, headOfRewritten } from '../pages/rewriter.js';
 import { noteTraffic, touch, type Exchange } from './books.js';
 import { fail, finish, refuseAccepted } from './end.js';
 import { incoming } from './heads.js';
@@ -69,8 +69,8 @@ function startAnswer(exchange: Exchange, head: ResponseHead, bytes: Buffer, star
     request.done;
   exchange.podIdleMs = podIdleMs(head, response);
   const chunked = forward.head.minor === 1;
-  if (forward.located.prefix !== '' && response.kind !== 'none' && isRewritable(head))
-    exchange.page = createPageRewriter(forward.located.prefix, chunked);
+  if (forward.located.prefix !== '' && response.kind !== 'none')
+    exchange.page = createPageRewriter(head, incoming(exchange), chunked);
   exchange.keepAlive &&= exchange.page === undefined || chunked;
   const shown = exchange.page === undefined ? head : headOfRewritten(head, chunked);
   passAnswer(exchange, bytes, start, headForClient(shown, incoming(exchange)));

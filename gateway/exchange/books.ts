@@ -2,9 +2,9 @@
 import type { Answer } from '../answers.js';
 import type { Connection } from '../connection.js';
 import type { Forward } from '../decide.js';
-import type { PageRewriter } from '../html.js';
 import type { Body } from '../http/body.js';
 import { leave, type Counted } from '../limits.js';
+import type { PageRewriter } from '../pages/rewriter.js';
 import type { Upstream } from '../pool.js';
 
 export interface Exchange {
