@@ -1,6 +1,6 @@
 /** Answers that the gateway gives by itself: JSON for programs (`detail` as agent servers write it), a page for people. Pure. */
 import { createHash } from 'node:crypto';
-import { isNavigation, type RequestHead } from './http/request.js';
+import { isForm, isNavigation, type RequestHead } from './http/request.js';
 
 export type Reason =
   | 'BadRequest'
@@ -62,8 +62,9 @@ const PHRASES: Record<number, string> = {
 };
 
 export function renderAnswer(answer: Answer, into: Rendering): string {
-  const page = into.head !== undefined && isNavigation(into.head);
-  const body = page ? pageOf(answer) : `${JSON.stringify({ detail: answer.message, reason: answer.reason })}\n`;
+  const form = into.head !== undefined && isForm(into.head);
+  const page = form || (into.head !== undefined && isNavigation(into.head));
+  const body = page ? pageOf(answer, form) : `${JSON.stringify({ detail: answer.message, reason: answer.reason })}\n`;
   const lines = [
     `HTTP/1.1 ${answer.status} ${PHRASES[answer.status] ?? 'Error'}`,
     `Content-Type: ${page ? 'text/html; charset=utf-8' : 'application/json'}`,
@@ -78,10 +79,12 @@ export function renderAnswer(answer: Answer, into: Rendering): string {
   return `${lines.join('\r\n')}\r\n${into.lines}\r\n${into.head?.method === 'HEAD' ? '' : body}`;
 }
 
+const EMPTY = { 204: 'No Content', 302: 'Found', 307: 'Temporary Redirect' } as const;
+
 /** An answer without a body: redirects, preflights. `lines` end with CRLF each. */
-export function renderEmpty(status: 204 | 302, lines: string, keepAlive: boolean): string {
-  const length = status === 302 ? 'Content-Length: 0\r\n' : '';
-  return `HTTP/1.1 ${status} ${status === 204 ? 'No Content' : 'Found'}\r\n${lines}${length}${keepAlive ? '' : 'Connection: close\r\n'}\r\n`;
+export function renderEmpty(status: keyof typeof EMPTY, lines: string, keepAlive: boolean): string {
+  const length = status === 204 ? '' : 'Content-Length: 0\r\n';
+  return `HTTP/1.1 ${status} ${EMPTY[status]}\r\n${lines}${length}${keepAlive ? '' : 'Connection: close\r\n'}\r\n`;
 }
 
 const TITLES: Partial<Record<Reason, string>> = {
@@ -102,10 +105,12 @@ const STYLE = `:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}
 const hash = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 const POLICY = `default-src 'none'; connect-src 'self'; script-src ${hash(SCRIPT)}; style-src ${hash(STYLE)};`;
 
-function pageOf(answer: Answer): string {
+/** A form is sent again by whoever reloads the page, not by the page itself: whether that may be, a person must know. */
+function pageOf(answer: Answer, isOfForm: boolean): string {
   const title = TITLES[answer.reason] ?? 'This did not work';
-  const waiting = answer.retryAfter !== undefined;
-  return `<!doctype html><html lang="en" data-reason="${answer.reason}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title>${waiting ? `<noscript><meta http-equiv="refresh" content="${answer.retryAfter}"></noscript>` : ''}<style>${STYLE}</style></head><body><main${waiting ? ' role="status"' : ''}><h1>${title}</h1><p>${escapeHtml(answer.message)}</p></main>${waiting ? `<script>${SCRIPT}</script>` : ''}</body></html>\n`;
+  const waiting = answer.retryAfter !== undefined && !isOfForm;
+  const again = answer.retryAfter !== undefined && isOfForm ? ' Reload this page to send the form again.' : '';
+  return `<!doctype html><html lang="en" data-reason="${answer.reason}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title>${waiting ? `<noscript><meta http-equiv="refresh" content="${answer.retryAfter}"></noscript>` : ''}<style>${STYLE}</style></head><body><main${waiting ? ' role="status"' : ''}><h1>${title}</h1><p>${escapeHtml(answer.message)}${again}</p></main>${waiting ? `<script>${SCRIPT}</script>` : ''}</body></html>\n`;
 }
 
 function escapeHtml(text: string): string {

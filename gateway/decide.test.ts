@@ -96,6 +96,7 @@ function verdict(decision: Decision): string {
       return `${decision.status}`;
     case 'await-frame':
     case 'wake':
+    case 'hold':
       return decision.do;
   }
 }

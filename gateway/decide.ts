@@ -1,10 +1,10 @@
 /** The request path up to the first byte for the pod: locate → authorize → resolve. Pure but for the table it reads. */
 import { PASS_PARAMETER, PASS_PATH, signPass, verifyPass, verifyShare } from '../contracts/tokens.js';
-import { renderEmpty, type Answer } from './answers.js';
+import { renderEmpty, type Answer, type Reason } from './answers.js';
 import { authorize, isCurrent, type Grant, type Passes, type Verdict } from './authorize.js';
 import { cookieForm, guestForm, setCookie, type CookieForm } from './cookies.js';
 import { eventsRequest, type EventsRequest } from './events/request.js';
-import { isNavigation, queryOf, type RequestHead } from './http/request.js';
+import { isForm, isNavigation, queryOf, type RequestHead } from './http/request.js';
 import { IN_FIRST_FRAME, locate, type Located } from './locate.js';
 import { corsLines, isPreflight, isTrusted, preflightLines, type Origins } from './origins.js';
 import { overloaded, type Limits } from './limits.js';
@@ -45,6 +45,8 @@ export type Decision =
   | { do: 'await-frame'; located: Located; head: RequestHead }
   /** It is paused, and this request resumes it. */
   | { do: 'wake'; forward: Forward }
+  /** A form, for which there is no room or pod just now: sent back, it would be lost. */
+  | { do: 'hold'; forward: Forward }
   | { do: 'forward'; forward: Forward };
 
 export function decide(head: RequestHead, lookup: Lookup, rules: Rules, now: number): Decision {
@@ -71,8 +73,15 @@ export function decide(head: RequestHead, lookup: Lookup, rules: Rules, now: num
   if (verdict.allowed === 'by-frame') return { do: 'await-frame', located, head };
   if (verdict.allowed === false) return refuse(verdict, context);
   const forward: Forward = { ...context, grant: verdict.by, share: verdict.share, events: eventsOf(context) };
-  return mayWake(forward) ? { do: 'wake', forward } : resolve(forward, rules);
+  if (mayWake(forward)) return { do: 'wake', forward };
+  const decision = resolve(forward, rules);
+  return decision.do === 'answer' && isForm(head) && PASSING.has(decision.answer.reason)
+    ? { do: 'hold', forward }
+    : decision;
 }
+
+/** Reasons that pass by themselves in seconds. */
+const PASSING = new Set<Reason>(['SandboxStarting', 'TooManyRequests']);
 
 /** A request that showed its key in the first frame of its WebSocket; undefined when the key is not the sandbox's. */
 export function decideByFrame(
@@ -105,7 +114,7 @@ function contextOf(head: RequestHead, located: Located, route: Route, rules: Rul
 }
 
 /** Where the pod is, or why nobody can be sent there now. Also asked again before a dial is repeated. */
-export function resolve(forward: Forward, limits: Limits): Decision {
+export function resolve(forward: Forward, limits: Limits): Extract<Decision, { do: 'answer' | 'forward' }> {
   const { route, port } = forward;
   const answer = unavailable(route, port) ?? overloaded(forward, limits);
   return answer === undefined ? { do: 'forward', forward } : answered(answer, forward);
@@ -139,7 +148,7 @@ export function unavailable(route: Route, port: Port): Answer | undefined {
   return undefined;
 }
 
-export function answered(answer: Answer, context: Context): Decision {
+export function answered(answer: Answer, context: Context): Extract<Decision, { do: 'answer' }> {
   return {
     do: 'answer',
     answer,

@@ -1,13 +1,14 @@
 /**
  * Requests that wait for a sandbox to wake. They are bounded in number and time, and a body in what is read of it ahead; a page
- * is not held but answered with one that asks again by itself.
+ * is not held but answered with one that asks again by itself. Forms wait for room and for a starting pod too, and then are told
+ * to come again with what they carry (307).
  */
-import type { Answer } from './answers.js';
+import { renderEmpty, type Answer } from './answers.js';
 import { begin } from './begin.js';
 import { sendAnswer, stash, type Connection } from './connection.js';
 import { readable, resolve, type Forward } from './decide.js';
 import type { Gateway } from './gateway.js';
-import { isNavigation } from './http/request.js';
+import { isForm, isNavigation } from './http/request.js';
 import { isSharedBy, portOf, type Route } from './table.js';
 
 interface Held {
@@ -21,6 +22,8 @@ export type WaitingRoom = Map<string, Set<Held>>;
 
 const MAX_HELD = 1_000;
 const MAX_HELD_PER_SANDBOX = 64;
+/** Below the 20 redirects of a browser, it tries for that many seconds. */
+const ROOM_MS = 1_000;
 const RESUMING: Answer = {
   status: 503,
   reason: 'SandboxStarting',
@@ -38,27 +41,39 @@ const NOT_RESUMED: Answer = {
 export function wakeAndHold(connection: Connection, forward: Forward): void {
   const { gateway } = connection;
   const { slot } = forward.route;
-  const room = gateway.held.get(slot) ?? new Set<Held>();
   const held: Held = { connection, forward, startedAt: performance.now() };
-  const isFull = room.size >= MAX_HELD_PER_SANDBOX || countHeld(gateway) >= MAX_HELD;
-  if (isFull || (isNavigation(forward.head) && forward.grant !== 'key')) answer(held, RESUMING);
-  else hold(held, room);
+  if (isFull(gateway, slot) || (isNavigation(forward.head) && forward.grant !== 'key')) answer(held, RESUMING);
+  else hold(held, gateway.timeouts.holdMs);
   // Last, since it may fail at once.
   gateway.waker.wake(forward.route, () => answerAll(gateway, slot, NOT_RESUMED));
 }
 
-function hold(held: Held, room: Set<Held>): void {
+/** A form for which there is no room, or no pod yet, waits for that: for room a moment only, since none is announced. */
+export function holdForm(connection: Connection, forward: Forward): void {
+  const { gateway } = connection;
+  const held: Held = { connection, forward, startedAt: performance.now() };
+  const refusal = resolve(forward, gateway.rules);
+  if (refusal.do === 'forward') return begin(connection, forward);
+  if (isFull(gateway, forward.route.slot)) return answer(held, refusal.answer);
+  hold(held, refusal.answer.reason === 'TooManyRequests' ? ROOM_MS : gateway.timeouts.holdMs);
+}
+
+const isFull = (gateway: Gateway, slot: string) =>
+  (gateway.held.get(slot)?.size ?? 0) >= MAX_HELD_PER_SANDBOX || countHeld(gateway) >= MAX_HELD;
+
+function hold(held: Held, ms: number): void {
   const { connection, forward } = held;
   const { gateway } = connection;
-  gateway.held.set(forward.route.slot, room.add(held));
-  connection.deadline = gateway.clock.now + gateway.timeouts.holdMs;
+  const { slot } = forward.route;
+  gateway.held.set(slot, (gateway.held.get(slot) ?? new Set<Held>()).add(held));
+  connection.deadline = gateway.clock.now + ms;
   connection.user = {
     data: (chunk) => stash(connection, chunk),
-    ended: () => leave(held, 499),
-    closed: () => leave(held, 499),
+    ended: () => leave(held),
+    closed: () => leave(held),
     drained: () => undefined,
-    expired: () => answer(held, RESUMING),
-    drain: () => answer(held, RESUMING),
+    expired: () => comeAgain(held),
+    drain: () => comeAgain(held),
     revoked: () => undefined,
     moved: () => undefined,
   };
@@ -76,11 +91,12 @@ export function lookAgain(gateway: Gateway, slot: string): void {
     else if (decision.do === 'forward') {
       take(held);
       begin(connection, decision.forward);
-    } else if (decision.do === 'answer' && !isWaiting(decision.answer)) answer(held, decision.answer);
+    } else if (!isWaiting(decision.answer, forward)) answer(held, decision.answer);
   }
 }
 
-const isWaiting = ({ reason }: Answer) => reason === 'SandboxPaused' || reason === 'SandboxStarting';
+const isWaiting = ({ reason }: Answer, { head }: Forward) =>
+  reason === 'SandboxPaused' || reason === 'SandboxStarting' || (reason === 'TooManyRequests' && isForm(head));
 
 /** It was let in with the key of its time; the resume has made another, which the pod gets from the gateway. */
 function resolveAgain(forward: Forward, route: Route, gateway: Gateway) {
@@ -104,9 +120,21 @@ function answer(held: Held, what: Answer): void {
   connection.next(keepAlive);
 }
 
-function leave(held: Held, status: number): void {
+/** Browsers follow some twenty times, with the form. */
+function comeAgain(held: Held): void {
+  const { connection, forward } = held;
+  const { head } = forward;
+  // What begins with two slashes would name another host, and hand the form to it.
+  if (!isForm(head) || !/^\/(?![/\\])/.test(head.target)) return answer(held, RESUMING);
+  take(held);
+  note(held, 307, undefined);
+  connection.socket.write(renderEmpty(307, `Location: ${head.target}\r\nCache-Control: no-store\r\n`, false), 'latin1');
+  connection.next(false);
+}
+
+function leave(held: Held): void {
   if (!take(held)) return;
-  note(held, status, undefined);
+  note(held, 499, undefined);
   held.connection.socket.destroy();
 }
 

@@ -10,7 +10,7 @@ import { awaitFrame } from './firstframe.js';
 import type { Gateway } from './gateway.js';
 import { BadMessage, MAX_REQUEST_HEAD } from './http/message.js';
 import { begin } from './begin.js';
-import { wakeAndHold } from './hold.js';
+import { holdForm, wakeAndHold } from './hold.js';
 import { parseRequest, type RequestHead } from './http/request.js';
 import { listen } from './link.js';
 
@@ -115,6 +115,8 @@ function carryOut(connection: Connection, head: RequestHead, decision: Decision)
       return begin(connection, decision.forward);
     case 'wake':
       return wakeAndHold(connection, decision.forward);
+    case 'hold':
+      return holdForm(connection, decision.forward);
     case 'await-frame':
       return awaitFrame(connection, decision);
     case 'reply':

@@ -279,3 +279,69 @@ t.test('who hangs up waits no longer; no more than 64 wait for one sandbox', asy
   await done.promise;
   await waitFor(() => waiting() === 0);
 });
+
+const FORM = {
+  'content-type': 'application/x-www-form-urlencoded',
+  accept: 'text/html',
+  'sec-fetch-mode': 'navigate',
+  'sec-fetch-site': 'same-origin',
+};
+const sendForm = (port: number, more: Record<string, string> = {}, path = '/form?x=1') =>
+  get(port, A, path, {
+    method: 'POST',
+    body: 'name=Alice',
+    headers: {
+      ...FORM,
+      host: hostOf(A, 'work-1'),
+      origin: `http://${hostOf(A, 'work-1')}`,
+      'x-session-api-key': '',
+      ...cookieOf(1, Date.now()),
+      ...more,
+    },
+  });
+const readsForms = (t: Test) =>
+  pod(t, (request, response) => void textOf(request).then((body) => response.end(`${request.url ?? ''} ${body}`)));
+
+t.test('a form wakes the sandbox and is not lost: it waits, then comes again with what it carries', async (t) => {
+  const { gateway, resume, waiting, woken, fail } = await asleep(t);
+  const sent = sendForm(gateway.port);
+  await waitFor(() => waiting() === 1);
+  t.same(woken, [A]);
+  gateway.later(26_000);
+  t.match(await sent, { status: 307, headers: { location: '/form?x=1', 'cache-control': 'no-store' }, text: '' });
+  const unlucky = sendForm(gateway.port);
+  await waitFor(() => waiting() === 1);
+  fail();
+  const page = await unlucky;
+  t.match(page, { status: 503, text: /Reload this page to send the form again/ });
+  t.notMatch(page.text, /<script>/, 'which would ask for the page without the form');
+  const elsewhere = sendForm(gateway.port, {}, '//evil.example/x');
+  await waitFor(() => waiting() === 1);
+  gateway.later(52_000);
+  t.match(await elsewhere, { status: 503, headers: { location: undefined } });
+  const foreign = await sendForm(gateway.port, { origin: 'http://evil.example', 'sec-fetch-site': 'cross-site' });
+  t.equal(foreign.status, 403);
+  const again = sendForm(gateway.port);
+  await waitFor(() => waiting() === 1);
+  const { port } = await readsForms(t);
+  resume(port);
+  t.match(await again, { status: 200, text: '/form?x=1 name=Alice' });
+});
+
+t.test('a form waits for a pod that starts, and for room', async (t) => {
+  const { gateway, resume, waiting } = await asleep(t);
+  gateway.table.upsertSandbox(sandboxOf(A, { spec: WAKES, status: { phase: 'Starting', keyEpoch: 2 } }));
+  const early = sendForm(gateway.port);
+  await waitFor(() => waiting() === 1);
+  const { port } = await readsForms(t);
+  resume(port);
+  t.match(await early, { status: 200, text: '/form?x=1 name=Alice' });
+  gateway.gateway.rules.maxRequests = 0;
+  const crowded = sendForm(gateway.port);
+  await waitFor(() => waiting() === 1);
+  gateway.later(2_000);
+  t.match(await crowded, { status: 307, headers: { location: '/form?x=1' } });
+  t.match(await get(gateway.port, A, '/x', { headers: { 'x-session-api-key': keyOf(A, 2) } }), { status: 429 });
+  gateway.gateway.rules.maxRequests = 9;
+  t.match(await sendForm(gateway.port), { status: 200, text: '/form?x=1 name=Alice' });
+});

@@ -6,11 +6,11 @@ import { SANDBOX } from '../contracts/resources.js';
 import { KubeError, type KubeClient } from '../kube/client.js';
 import { PROBES } from './authorize.js';
 import type { Forward } from './decide.js';
-import { isNavigation } from './http/request.js';
+import { isForm, isNavigation } from './http/request.js';
 import { wakesOnRequest, type Route } from './table.js';
 
 /**
- * Whether a request resumes the sandbox that it found paused. Browsers do by opening a page: what open pages send by themselves
+ * Whether a request resumes the sandbox that it found paused. Browsers do by opening a page or sending a form: what open pages send by themselves
  * (polls, reconnecting sockets) would undo every pause. Programs with the key do, but not by probes. The open world never does.
  * One that was paused to make room is resumed by its owner's own wish only: else two open tabs would push each other out for ever.
  */
@@ -20,7 +20,7 @@ export function mayWake({ head, route, port, located, grant }: Forward): boolean
   if (route.isResuming && route.refusal !== undefined) return false;
   if (port.name === 'agent' && (PROBES.has(head.path) || PROBES.has(located.target.split('?', 1)[0] ?? '')))
     return false;
-  if (grant === 'cookie' || grant === 'share') return isNavigation(head);
+  if (grant === 'cookie' || grant === 'share') return isNavigation(head) || isForm(head);
   if (grant !== 'key') return false;
   const isOfPage = head.fetchMode !== undefined || head.origin !== undefined;
   return !isOfPage || (head.method !== 'GET' && head.method !== 'HEAD');

@@ -238,6 +238,13 @@ export function isNavigation(head: RequestHead): boolean {
   return head.accept !== undefined && head.accept.includes('text/html');
 }
 
+/** Whether a person has sent a form, and waits for the page that answers it. */
+export function isForm(head: RequestHead): boolean {
+  if (head.method !== 'POST') return false;
+  if (head.fetchMode !== undefined) return head.fetchMode === 'navigate';
+  return head.accept !== undefined && head.accept.includes('text/html');
+}
+
 /** W3C's trace context. */
 export const TRACE = 'traceparent';
 
