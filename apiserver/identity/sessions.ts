@@ -139,8 +139,11 @@ export function createSessions(options: SessionsOptions): Sessions {
       const ownerId = subject === undefined ? undefined : userIdOf(oidc.issuer, subject);
       const { count } = await prisma.session.deleteMany({
         where: {
-          ...(sid === undefined ? {} : { providerSession: sid }),
           ...(ownerId === undefined ? {} : { ownerId }),
+          // One that does not say which of the provider's sessions it is from may be this one's: it ends with its person's.
+          ...(sid === undefined
+            ? {}
+            : { OR: [{ providerSession: sid }, ...(ownerId === undefined ? [] : [{ providerSession: null }])] }),
         },
       });
       return count;

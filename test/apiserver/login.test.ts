@@ -176,9 +176,8 @@ t.test('out, here and at the provider', async (t) => {
   t.equal((await post(browser, '/api/authenticate')).status, 401);
 });
 
-t.test('the provider ends a session: back-channel', async (t) => {
-  const browser = await loggedIn('carol');
-  const elsewhere = await loggedIn('carol');
+/** Logs out at the provider, by its own page. */
+async function endAtProvider(browser: TestBrowser): Promise<void> {
   const page = await browser.fetch(`${provider.issuer}/protocol/openid-connect/logout`);
   const xsrf = /name="xsrf" value="([^"]+)"/.exec(await page.text())?.[1] ?? '';
   await browser.fetch(`${provider.issuer}/protocol/openid-connect/logout/confirm`, {
@@ -186,6 +185,12 @@ t.test('the provider ends a session: back-channel', async (t) => {
     headers: { 'content-type': 'application/x-www-form-urlencoded' },
     body: new URLSearchParams({ xsrf, logout: 'yes' }).toString(),
   });
+}
+
+t.test('the provider ends a session: back-channel', async (t) => {
+  const browser = await loggedIn('carol');
+  const elsewhere = await loggedIn('carol');
+  await endAtProvider(browser);
   await until('the end of the session', async () => (await statusAt(browser)) === 401);
   t.equal(await statusAt(elsewhere), 200, 'that of another browser goes on');
   for (const token of ['', 'x', 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJjYXJvbCJ9.']) {
@@ -197,6 +202,13 @@ t.test('the provider ends a session: back-channel', async (t) => {
     t.ok([400, 422].includes(response.status), `token ${token}`);
   }
   t.equal(await statusAt(elsewhere), 200);
+
+  // As of a provider whose ID tokens name no session, while its logout tokens do.
+  await db.prisma.session.updateMany({ data: { providerSession: null } });
+  const other = await loggedIn('bob');
+  await endAtProvider(await loggedIn('carol'));
+  await until('the end of the session that names none', async () => (await statusAt(elsewhere)) === 401);
+  t.equal(await statusAt(other), 200, 'that of another person goes on');
 });
 
 t.test('renewed while it is used: groups and the user’s end come along', async (t) => {
