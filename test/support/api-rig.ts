@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pg from 'pg';
 import { Registry } from 'prom-client';
 import { buildApiServer, type ApiServer, type Outside } from '../../apiserver/build.js';
 import { openDatabase, type Database } from '../../apiserver/db/open.js';
@@ -36,10 +37,10 @@ export interface Rig {
   stop(): Promise<void>;
 }
 
-/** The database that SANDLOT_TEST_DATABASE_URL names (made empty), else an embedded one in a folder of its own. */
+/** A database of its own on the server that SANDLOT_TEST_DATABASE_URL names, else an embedded one in a folder of its own. */
 export async function openTestDatabase(): Promise<Database> {
   const given = process.env.SANDLOT_TEST_DATABASE_URL ?? '';
-  if (given !== '') return await openDatabase({ url: given, log: quiet() });
+  if (given !== '') return await openOwnDatabase(given);
   const folder = mkdtempSync(join(tmpdir(), 'sandlot-rig-'));
   const db = await openDatabase({ url: `pglite:${folder}`, log: quiet() });
   const close = async () => {
@@ -47,6 +48,26 @@ export async function openTestDatabase(): Promise<Database> {
     rmSync(folder, { recursive: true, force: true });
   };
   return { ...db, close };
+}
+
+/** Suites run side by side and would see each other's users and tasks: each has a database of its own on the server. */
+async function openOwnDatabase(server: string): Promise<Database> {
+  const name = `test_${randomBytes(6).toString('hex')}`;
+  await query(server, `CREATE DATABASE ${name}`);
+  const url = new URL(server);
+  url.pathname = `/${name}`;
+  const db = await openDatabase({ url: url.href, log: quiet() });
+  const close = async () => {
+    await db.close();
+    await query(server, `DROP DATABASE ${name} WITH (FORCE)`);
+  };
+  return { ...db, close };
+}
+
+async function query(server: string, text: string): Promise<void> {
+  const client = new pg.Client({ connectionString: server });
+  await client.connect();
+  await client.query(text).finally(() => client.end());
 }
 
 export const quiet = () => createLog({ name: 'test', level: process.env.TEST_LOG ?? 'fatal' });
