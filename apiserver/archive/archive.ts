@@ -32,6 +32,9 @@ const LEASE = 'archive';
 const keyOf = (ownerId: string, conversationId: string): string =>
   `conversations/${Buffer.from(ownerId).toString('base64url')}/${conversationId}.jsonl.gz`;
 
+/** The place may hold what is not ours: a bucket without prefix, a folder of others. Parts of writes that died are ours. */
+const OURS = /^conversations\/[\w-]+\/[^/]+\.jsonl\.gz(?:\.[\w-]+\.part)?$/;
+
 export function createArchive({ settings, prisma, leases, clock, log }: ArchiveOptions): Archive {
   let opened: Promise<ArchiveStore> | undefined;
   const store = () => (opened ??= openStore(settings));
@@ -52,7 +55,7 @@ export function createArchive({ settings, prisma, leases, clock, log }: ArchiveO
     let removed = 0;
     for await (const { key, at: time } of at.list()) {
       if (stopping.signal.aborted) break;
-      if (clock.now() - time.getTime() < settings.keepMs) continue;
+      if (!OURS.test(key) || clock.now() - time.getTime() < settings.keepMs) continue;
       await at.remove(key);
       removed += 1;
     }
