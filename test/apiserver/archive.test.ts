@@ -105,7 +105,7 @@ async function behaves(t: Test, settings: ArchiveSettings): Promise<void> {
   t.ok(Buffer.concat(chunks).equals(large), 'in several parts');
   await store.remove('conversations/large');
   await store.remove('conversations/large');
-  await store.close();
+  await store.put('reports/of-others.csv', Readable.from([Buffer.from('not ours')], { objectMode: false }));
 
   t.equal(await archive?.sweep(), 0, 'too young');
   const later = createArchive({
@@ -117,6 +117,10 @@ async function behaves(t: Test, settings: ArchiveSettings): Promise<void> {
   });
   t.equal(await later.sweep(), 1);
   await later.stop();
+  const foreign = await store.get('reports/of-others.csv');
+  t.not(foreign, undefined, 'what others keep there is left alone');
+  foreign?.resume();
+  await store.close();
   t.equal((await download()).status, 404);
 }
 
