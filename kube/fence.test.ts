@@ -3,12 +3,9 @@ import t from 'tap';
 import { KubeError, type KubeClient } from './client.js';
 import { fencedClient } from './fence.js';
 import { LEASE, POD } from './kinds.js';
-import { startLeaderElection } from './lease.js';
 import { createFakeClock } from './testing/clock.js';
-import { leaseServer } from './testing/lease-server.js';
+import { electionOn, leaseServer } from './testing/lease-server.js';
 import type { KubeObject } from './types.js';
-
-const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 /** Takes everything, and tells with which time-out. */
 function recordingClient() {
@@ -34,16 +31,10 @@ function recordingClient() {
 t.test('fence', async (t) => {
   const clock = createFakeClock();
   let frozen = 0;
-  const election = startLeaderElection({
+  const election = electionOn(clock, {
     client: leaseServer().clientOf('a'),
-    namespace: 'n',
-    name: 'l',
     identity: 'a',
-    clock,
     monotonicNow: () => clock.now() + frozen,
-    log: silent,
-    random: () => 0,
-    lead: (signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
   });
   const notLeading = new KubeError('', { code: 0, reason: 'NotLeading' });
   const { client, calls } = recordingClient();

@@ -1,27 +1,18 @@
 /** Leader election on a clock that only the test moves. */
 import t from 'tap';
 import { KubeError } from './errors.js';
-import { startLeaderElection } from './lease.js';
 import { createFakeClock } from './testing/clock.js';
-import { leaseServer } from './testing/lease-server.js';
+import { electionOn, leaseServer } from './testing/lease-server.js';
 
-const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
-const random = () => 0;
 t.test('lease: one leader, hand-over, loss', async (t) => {
   const clock = createFakeClock();
   const server = leaseServer();
   const working = new Set<string>();
   let most = 0;
   const start = (identity: string) =>
-    startLeaderElection({
+    electionOn(clock, {
       client: server.clientOf(identity),
-      namespace: 'n',
-      name: 'l',
       identity,
-      clock,
-      monotonicNow: clock.now,
-      log: silent,
-      random,
       lead: async (signal) => {
         working.add(identity);
         most = Math.max(most, working.size);
@@ -63,16 +54,11 @@ t.test('lease: a suspended machine does not believe that it leads', async (t) =>
   let monotonic = 0;
   let wall = 0;
   const server = leaseServer();
-  const election = startLeaderElection({
+  const election = electionOn(clock, {
     client: server.clientOf('a'),
-    namespace: 'n',
-    name: 'l',
     identity: 'a',
     clock: { now: () => clock.now() + wall, sleep: clock.sleep },
     monotonicNow: () => monotonic,
-    log: silent,
-    random,
-    lead: (signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
   });
   await clock.advance(0);
   t.ok(election.leads());
@@ -88,15 +74,9 @@ t.test('lease: a leader whose work fails does not lead on without working', asyn
   const clock = createFakeClock();
   let terms = 0;
   let ending: AbortSignal | undefined;
-  const election = startLeaderElection({
+  const election = electionOn(clock, {
     client: leaseServer().clientOf('a'),
-    namespace: 'n',
-    name: 'l',
     identity: 'a',
-    clock,
-    monotonicNow: clock.now,
-    log: silent,
-    random,
     lead: async (signal) => {
       terms += 1;
       if (terms === 1) throw new Error('no');
@@ -115,16 +95,9 @@ t.test('lease: deleted under its holder, it is made anew and nobody else who saw
   const clock = createFakeClock();
   const server = leaseServer();
   const start = (identity: string) =>
-    startLeaderElection({
+    electionOn(clock, {
       client: server.clientOf(identity),
-      namespace: 'n',
-      name: 'l',
       identity,
-      clock,
-      monotonicNow: clock.now,
-      log: silent,
-      random,
-      lead: (signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
     });
   const a = start('a');
   await clock.advance(0);
@@ -150,7 +123,7 @@ t.test('lease: a release whose renewal got no answer', async (t) => {
   const server = leaseServer();
   const inner = server.clientOf('a');
   let mute = false;
-  const election = startLeaderElection({
+  const election = electionOn(clock, {
     client: {
       ...inner,
       replace: async (kind, object) => {
@@ -159,14 +132,7 @@ t.test('lease: a release whose renewal got no answer', async (t) => {
         return answer;
       },
     },
-    namespace: 'n',
-    name: 'l',
     identity: 'a',
-    clock,
-    monotonicNow: clock.now,
-    log: silent,
-    random,
-    lead: (signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
   });
   await clock.advance(0);
   mute = true;

@@ -1,5 +1,7 @@
 import { KubeError, type KubeClient } from '../client.js';
+import { startLeaderElection, type LeaderElection, type LeaseOptions } from '../lease.js';
 import type { LeaseObject } from '../objects.js';
+import type { FakeClock } from './clock.js';
 import type { KubeObject } from '../types.js';
 
 const conflict = () => new KubeError('c', { code: 409, reason: 'Conflict' });
@@ -40,4 +42,23 @@ export function leaseServer() {
     };
   };
   return { clientOf, down, spec: () => stored?.spec, remove: () => void (stored = undefined) };
+}
+
+const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+/** An election on a clock that only the test moves, whose leader does nothing but lead. */
+export function electionOn(
+  clock: FakeClock,
+  options: Pick<LeaseOptions, 'client' | 'identity'> & Partial<LeaseOptions>,
+): LeaderElection {
+  return startLeaderElection({
+    namespace: 'n',
+    name: 'l',
+    clock,
+    monotonicNow: clock.now,
+    log: silent,
+    random: () => 0,
+    lead: (signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+    ...options,
+  });
 }

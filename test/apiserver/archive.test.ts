@@ -15,7 +15,7 @@ import { openStore, type ArchiveSettings } from '../../apiserver/archive/store.j
 import { createLeases } from '../../apiserver/db/leases.js';
 import { packageRoot } from '../../process/root.js';
 import { systemClock } from '../../process/clock.js';
-import { newId, openTestDatabase, quiet, SECRET, startRig, type Rig } from '../support/api-rig.js';
+import { newId, openTestDatabase, quiet, startRig } from '../support/api-rig.js';
 import { endSuite, startCluster } from '../support/cluster.js';
 import { freePorts } from '../support/stack.js';
 
@@ -26,24 +26,6 @@ const cluster = await startCluster();
 const db = await openTestDatabase();
 const root = mkdtempSync(join(tmpdir(), 'sandlot-archive-'));
 const keepMs = 30 * DAY;
-
-function rigWith(archive: ArchiveSettings): Promise<Rig> {
-  return startRig(cluster, db, {
-    config: {
-      secrets: [SECRET],
-      dataKeys: [SECRET],
-      identity: { mode: 'single-user', publicUrl: undefined },
-      gateway: { form: 'host', protocol: 'http', domain: 'sandbox.localhost:3001' },
-      template: undefined,
-      startTimeoutMs: 30_000,
-      limits: { perOwner: 0, ofOwners: new Map(), overOwnerLimit: 'Refuse' },
-      runtimeClasses: {},
-      runtimeRegistry: undefined,
-      namespace: cluster.namespace,
-      archive,
-    },
-  });
-}
 
 const bodyOf = (n: number) => ({ id: `e-${n}`, kind: 'MessageEvent', text: `line\n${n} \u2028 ${'x'.repeat(n)}` });
 
@@ -67,7 +49,7 @@ async function addConversation(): Promise<string> {
 }
 
 async function behaves(t: Test, settings: ArchiveSettings): Promise<void> {
-  const rig = await rigWith(settings);
+  const rig = await startRig(cluster, db, { config: { archive: settings } });
   t.teardown(() => rig.stop());
   const id = await addConversation();
   const download = async () => {
@@ -164,7 +146,9 @@ t.test('Azure', async (t) => {
 t.test('an archive that is away keeps a conversation from being deleted', async (t) => {
   const blocked = join(root, 'blocked');
   writeFileSync(blocked, 'a file where a folder should be');
-  const rig = await rigWith({ url: pathToFileURL(join(blocked, 'below')).href, keepMs });
+  const rig = await startRig(cluster, db, {
+    config: { archive: { url: pathToFileURL(join(blocked, 'below')).href, keepMs } },
+  });
   t.teardown(() => rig.stop());
   const id = await addConversation();
   const refused = await rig.call('DELETE', `/api/v1/app-conversations/${id}`);

@@ -1,7 +1,5 @@
 /** Login with a real OIDC provider: in, out from either side, over, renewed, refused; on two servers that share a database. */
 import t from 'tap';
-import { Registry } from 'prom-client';
-import type { Outside } from '../../apiserver/build.js';
 import type { IdentitySettings } from '../../apiserver/identity/settings.js';
 import { userIdOf } from '../../apiserver/identity/claims.js';
 import { systemClock } from '../../process/clock.js';
@@ -43,19 +41,7 @@ const identity: IdentitySettings = {
 };
 
 async function startServer(at: number, secrets: [string, ...string[]] = [SECRET]): Promise<Rig> {
-  const config: Outside['config'] = {
-    secrets,
-    dataKeys: secrets,
-    identity,
-    gateway: { form: 'host', protocol: 'http', domain: 'sandbox.localhost:3001' },
-    template: undefined,
-    startTimeoutMs: 30_000,
-    runtimeClasses: {},
-    runtimeRegistry: undefined,
-    limits: { perOwner: 0, ofOwners: new Map(), overOwnerLimit: 'Refuse' },
-    namespace: cluster.namespace,
-  };
-  const rig = await startRig(cluster, db, { config, clock, registry: new Registry() });
+  const rig = await startRig(cluster, db, { config: { secrets, dataKeys: secrets, identity }, clock });
   await rig.server.app.listen({ host: '127.0.0.1', port: at });
   return rig;
 }

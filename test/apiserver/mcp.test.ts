@@ -8,7 +8,7 @@ import t from 'tap';
 import { z } from 'zod';
 import { conversationDashed } from '../../contracts/names.js';
 import { packageRoot } from '../../process/root.js';
-import { openTestDatabase, operatorHand, SECRET, startRig } from '../support/api-rig.js';
+import { openTestDatabase, operatorHand, startRig } from '../support/api-rig.js';
 import { endSuite, startCluster } from '../support/cluster.js';
 import { startFakeGitProvider } from '../support/fake-git-provider.js';
 import { startsOf, V1 } from '../support/starts.js';
@@ -21,17 +21,8 @@ const { converse } = startsOf(hand);
 const API_URL = 'http://api.test:3002';
 const rig = await startRig(cluster, db, {
   config: {
-    secrets: [SECRET],
-    dataKeys: [SECRET],
     identity: { mode: 'single-user', publicUrl: 'https://sandlot.example' },
     apiUrl: API_URL,
-    gateway: { form: 'host', protocol: 'http', domain: 'sandbox.localhost:3001' },
-    template: undefined,
-    startTimeoutMs: 30_000,
-    limits: { perOwner: 0, ofOwners: new Map(), overOwnerLimit: 'Refuse' },
-    runtimeClasses: {},
-    runtimeRegistry: undefined,
-    namespace: cluster.namespace,
   },
 });
 await rig.server.sandboxApp.listen({ port: 0, host: '127.0.0.1' });

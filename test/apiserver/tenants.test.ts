@@ -20,8 +20,6 @@ const db = await openTestDatabase();
 const base = 'http://localhost:3000';
 const rig = await startRig(cluster, db, {
   config: {
-    secrets: [SECRET],
-    dataKeys: [SECRET],
     // Nobody logs in here, so the provider is never asked.
     identity: {
       mode: 'oidc',
@@ -38,13 +36,6 @@ const rig = await startRig(cluster, db, {
       },
       session: { idleMs: HOUR, maxMs: HOUR },
     },
-    gateway: { form: 'host', protocol: 'http', domain: 'sandbox.localhost:3001' },
-    template: undefined,
-    startTimeoutMs: 30_000,
-    limits: { perOwner: 0, ofOwners: new Map(), overOwnerLimit: 'Refuse' },
-    runtimeClasses: {},
-    runtimeRegistry: undefined,
-    namespace: cluster.namespace,
   },
 });
 

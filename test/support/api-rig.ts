@@ -72,7 +72,10 @@ async function query(server: string, text: string): Promise<void> {
 
 export const quiet = () => createLog({ name: 'test', level: process.env.TEST_LOG ?? 'fatal' });
 
-export async function startRig(cluster: Cluster, db: Database, change: Partial<Outside> = {}): Promise<Rig> {
+type Change = Partial<Omit<Outside, 'config'>> & { config?: Partial<Outside['config']> };
+
+export async function startRig(cluster: Cluster, db: Database, change: Change = {}): Promise<Rig> {
+  const { config, ...rest } = change;
   const server = await buildApiServer({
     config: {
       secrets: [SECRET],
@@ -85,13 +88,14 @@ export async function startRig(cluster: Cluster, db: Database, change: Partial<O
       runtimeClasses: {},
       runtimeRegistry: undefined,
       namespace: cluster.namespace,
+      ...config,
     },
     db,
     client: cluster.client,
     clock: systemClock,
     log: quiet(),
     registry: new Registry(),
-    ...change,
+    ...rest,
   });
   await server.deps.directory.synced;
   await server.start();
