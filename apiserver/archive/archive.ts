@@ -37,7 +37,12 @@ const OURS = /^conversations\/[\w-]+\/[^/]+\.jsonl\.gz(?:\.[\w-]+\.part)?$/;
 
 export function createArchive({ settings, prisma, leases, clock, log }: ArchiveOptions): Archive {
   let opened: Promise<ArchiveStore> | undefined;
-  const store = () => (opened ??= openStore(settings));
+  const store = () =>
+    (opened ??= openStore(settings).catch((error: unknown) => {
+      // Asked again at the next need, not refused for ever.
+      opened = undefined;
+      throw error;
+    }));
   const stopping = new AbortController();
   let sweeping = Promise.resolve();
 
