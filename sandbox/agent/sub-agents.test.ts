@@ -108,6 +108,26 @@ t.test('a task is done by a sub-agent, and may be resumed', async (t) => {
   t.equal((await call('GET', `/api/conversations/${child}`)).status, 404, 'it ends with its parent');
 });
 
+t.test('a task may be resumed by the next server on the folder, and its costs are counted on', async (t) => {
+  const { dir, model, server, call, start } = await open(t, [task('Look.'), finish('Looked.'), finish('Done.')]);
+  const id = await start();
+  await ends(call, id);
+  await server.close();
+  const next = await startHere(dir);
+  t.teardown(() => next.close());
+  const again = caller(next.url);
+  model.script(task('And again.', { resume: 'task_00000001' }), finish('Twice.'), finish('Done again.'));
+  await again('POST', `/api/conversations/${id}/events`, { ...says('Once more.'), run: true });
+  const seen = await until(
+    () => observations(again, id),
+    (all) => all.length === 4,
+  );
+  t.match(seen[2], { task_id: 'task_00000001', status: 'completed', content: [{ text: 'Twice.' }] });
+  const { sub_conversation_ids, stats } = await infoOf(again, id);
+  t.equal(sub_conversation_ids.length, 1);
+  t.equal(stats.usage_to_metrics['task:task_00000001']?.accumulated_token_usage.prompt_tokens, 200);
+});
+
 t.test('definitions of the project and the client', async (t) => {
   const { dir, call, start, model } = await open(t, [task('Check.', { subagent_type: 'checker' }), finish('checked'), finish('ok')], {
     agent_definitions: [{ name: 'sorter', description: 'Sorts.', tools: ['terminal'], system_prompt: 'You sort.' }],
