@@ -4,30 +4,13 @@ import t, { type Test } from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
 import { A, agent, open as openEvents } from './testing/agent.js';
 import { get } from './testing/client.js';
-import {
-  addPod,
-  hostOf,
-  keyOf,
-  listenLocal,
-  sandboxOf,
-  sliceOf,
-  startTestGateway,
-  waitFor,
-} from './testing/harness.js';
+import { gatewayTo, hostOf, keyOf, listenLocal, sandboxOf, sliceOf, waitFor } from './testing/harness.js';
 
 async function setup(t: Test) {
   const server = createServer();
   const sockets = new WebSocketServer({ server });
   sockets.on('connection', (socket) => socket.send('welcome'));
-  const port = await listenLocal(server);
-  const gateway = await startTestGateway();
-  t.teardown(async () => {
-    await gateway.close();
-    for (const client of sockets.clients) client.terminate();
-    server.closeAllConnections();
-    server.close();
-  });
-  addPod(gateway, A, { agent: port });
+  const { gateway, port } = await gatewayTo(t, { server, slot: A });
   const open = async (host = hostOf(A)) => {
     const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/sockets/x`, {
       headers: { host, 'x-session-api-key': keyOf(A) },
@@ -117,14 +100,7 @@ t.test('what is being opened while the gateway drains is sent away too', async (
   server.on('upgrade', (request, socket, head) => {
     accept = () => sockets.handleUpgrade(request, socket, head, () => undefined);
   });
-  const port = await listenLocal(server);
-  const gateway = await startTestGateway();
-  t.teardown(async () => {
-    await gateway.close();
-    server.closeAllConnections();
-    server.close();
-  });
-  addPod(gateway, A, { agent: port });
+  const { gateway } = await gatewayTo(t, { server, slot: A });
   const headers = { host: hostOf(A), 'x-session-api-key': keyOf(A) };
   const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/sockets/x`, { headers });
   const closed = new Promise<number>((resolve) => socket.once('close', resolve));

@@ -7,7 +7,16 @@ import { createServer, type IncomingMessage } from 'node:http';
 import t, { type Test } from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
 import { generator, mutate, type Random } from './testing/fuzz.js';
-import { addPod, hostOf, keyOf, listenLocal, rawClient, startTestGateway, waitFor } from './testing/harness.js';
+import {
+  addPod,
+  gatewayTo,
+  hostOf,
+  keyOf,
+  listenLocal,
+  rawClient,
+  startTestGateway,
+  waitFor,
+} from './testing/harness.js';
 import { A, AUTH, GOOD, OK, post, setup } from './testing/raw.js';
 
 /** How many rounds a suite does: its own number, or that many times more where somebody has the time. */
@@ -186,14 +195,7 @@ t.test('mutated frames: real ends judge them, and other WebSockets do not notice
     socket.on('error', () => undefined);
     socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));
   });
-  const port = await listenLocal(server);
-  const gateway = await startTestGateway();
-  t.teardown(async () => {
-    await gateway.close();
-    server.closeAllConnections();
-    server.close();
-  });
-  addPod(gateway, A, { agent: port });
+  const { gateway } = await gatewayTo(t, { server, slot: A });
   const good = new WebSocket(`ws://127.0.0.1:${gateway.port}/s`, {
     headers: { host: hostOf(A), 'x-session-api-key': keyOf(A) },
   });

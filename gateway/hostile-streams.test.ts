@@ -9,17 +9,7 @@ import { parseRequest } from './http/request.js';
 import { parseResponse } from './http/response.js';
 import { locate } from './locate.js';
 import { createTable } from './table.js';
-import {
-  addPod,
-  DOMAIN,
-  hostOf,
-  keyOf,
-  listenLocal,
-  rawClient,
-  SECRET,
-  startTestGateway,
-  waitFor,
-} from './testing/harness.js';
+import { DOMAIN, gatewayTo, hostOf, keyOf, rawClient, SECRET, waitFor } from './testing/harness.js';
 import { A, AUTH, GOOD, OK, getGood, post, send, setup } from './testing/raw.js';
 
 const HANDSHAKE = `Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n`;
@@ -206,14 +196,7 @@ t.test('a WebSocket that nobody reads, and frames that announce the impossible',
     socket.on('error', () => undefined);
     socket.on('close', (code) => codes.push(code));
   });
-  const port = await listenLocal(server);
-  const gateway = await startTestGateway();
-  t.teardown(async () => {
-    await gateway.close();
-    server.closeAllConnections();
-    server.close();
-  });
-  addPod(gateway, A, { agent: port });
+  const { gateway } = await gatewayTo(t, { server, slot: A });
   const abuses = {
     'a frame of 2^63 bytes': '\x82\xff\x80\0\0\0\0\0\0\0abcd',
     'not masked': '\x81\x02hi',

@@ -2,17 +2,7 @@
 import { createServer } from 'node:http';
 import t, { type Test } from 'tap';
 import { WebSocket, WebSocketServer, type ClientOptions } from 'ws';
-import {
-  addPod,
-  DOMAIN,
-  hostOf,
-  keyOf,
-  listenLocal,
-  slotNamed,
-  startTestGateway,
-  UI,
-  waitFor,
-} from './testing/harness.js';
+import { DOMAIN, gatewayTo, hostOf, keyOf, slotNamed, UI, waitFor } from './testing/harness.js';
 
 const A = slotNamed('a');
 const B = slotNamed('b');
@@ -35,15 +25,7 @@ async function setup(t: Test) {
       webSocket.on('message', (data, isBinary) => webSocket.send(data, { binary: isBinary }));
     });
   });
-  const port = await listenLocal(server);
-  const gateway = await startTestGateway();
-  t.teardown(async () => {
-    await gateway.close();
-    for (const client of sockets.clients) client.terminate();
-    server.closeAllConnections();
-    server.close();
-  });
-  addPod(gateway, A, { agent: port, 'worker-1': port });
+  const { gateway, port } = await gatewayTo(t, { server, slot: A, ports: ['agent', 'worker-1'] });
   return { gateway, sockets, seen, port };
 }
 

@@ -1,6 +1,6 @@
 /** Bitbucket Data Center, on a company's own host. The token is an HTTP access token, or `user:token`. */
 import { z } from 'zod';
-import { originOf } from './hosts.js';
+import { nameIn, originOf } from './hosts.js';
 import { providerFetch } from './http.js';
 import type { Access, GitProvider, Place, Repository, Task } from './types.js';
 
@@ -106,7 +106,6 @@ function pathOf(name: string): string {
 }
 
 const paging = ({ page, size }: Place): string => `start=${(page - 1) * size}&limit=${size}`;
-const nameIn = (query: string): string => query.replace(/\/+$/, '').split('/').at(-1) ?? query;
 
 const shown = ({ id, slug, project: { key, type }, public: isPublic }: z.infer<typeof repository>): Repository => ({
   id: String(id),

@@ -1,6 +1,6 @@
 /** Forgejo and Gitea, codeberg.org among them. */
 import { z } from 'zod';
-import { originOf } from './hosts.js';
+import { nameIn, originOf } from './hosts.js';
 import { providerFetch } from './http.js';
 import type { Access, Branch, GitProvider, Repository, Task } from './types.js';
 
@@ -87,9 +87,6 @@ export function forgejo({ token, host }: Access): GitProvider {
 }
 
 const textOrNull = (text: string | null | undefined): string | null => (text == null || text === '' ? null : text);
-
-/** The name in an address that somebody pasted; its search takes one word. */
-const nameIn = (query: string): string => query.replace(/\/+$/, '').split('/').at(-1) ?? query;
 
 const shown = (found: z.infer<typeof repository>): Repository => ({
   id: String(found.id),

@@ -1,6 +1,6 @@
 /** GitHub and GitHub Enterprise Server. */
 import { z } from 'zod';
-import { originOf } from './hosts.js';
+import { nameIn, originOf } from './hosts.js';
 import { providerFetch } from './http.js';
 import type { Access, GitProvider, Repository, Task } from './types.js';
 
@@ -141,14 +141,6 @@ export function github({ token, host }: Access): GitProvider {
 }
 
 const SORTS: Record<string, string> = { updated: 'updated', stars: 'pushed', forks: 'pushed' };
-
-/** `https://github.com/owner/name` and `owner/name` are searched by their name. */
-const nameIn = (query: string): string =>
-  query
-    .replace(/\.git$/, '')
-    .replace(/\/+$/, '')
-    .split('/')
-    .at(-1) ?? query;
 
 const shown = (found: z.infer<typeof repository>): Repository => ({
   id: String(found.id),

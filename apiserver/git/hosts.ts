@@ -9,3 +9,10 @@ export const isLoopback = (host: string): boolean => LOOPBACK.test(host);
 export function originOf(host: string): string {
   return `${isLoopback(host) ? 'http' : 'https'}://${host}`;
 }
+
+/** The name to search for in what somebody pasted: `https://github.com/owner/name.git`, `owner/name`, `name`. */
+export const nameIn = (query: string): string =>
+  query
+    .replace(/(\.git)?\/*$/, '')
+    .split('/')
+    .at(-1) ?? query;

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Test } from 'tap';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { ask } from './client.js';
-import { addPod, keyOf, listenLocal, slotNamed, startTestGateway } from './harness.js';
+import { gatewayTo, keyOf, slotNamed } from './harness.js';
 
 export const A = slotNamed('a');
 export const ID = '0123456789abcdef0123456789abcdef';
@@ -50,7 +50,6 @@ export async function agent(t: Test, delay = promptly) {
     if (request.url?.includes(ID) !== true) return socket.close(4004, 'Conversation not found');
     socket.send(JSON.stringify({ id: 'state', kind: 'ConversationStateUpdateEvent', key: 'full_state', value: {} }));
   });
-  const port = await listenLocal(server);
   let turn = Promise.resolve();
   const tell = (event: object) => {
     // Later than another, but never before it.
@@ -77,14 +76,7 @@ export async function agent(t: Test, delay = promptly) {
       release();
     };
   };
-  const gateway = await startTestGateway();
-  t.teardown(async () => {
-    await gateway.close();
-    for (const socket of sockets.clients) socket.terminate();
-    server.closeAllConnections();
-    server.close();
-  });
-  addPod(gateway, A, { agent: port });
+  const { gateway, port } = await gatewayTo(t, { server, slot: A });
   return { gateway, log, add, tell, sockets, port, hold, pages, asked: () => asked, endless: () => (isEndless = true) };
 }
 

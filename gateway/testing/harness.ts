@@ -1,6 +1,7 @@
 /** A gateway with real sockets on both sides, for tests and benchmarks: pods are servers of the caller. */
 import type { AddressInfo, Server } from 'node:net';
 import { connect, type Socket } from 'node:net';
+import type { Test } from 'tap';
 import { parseRequest, type RequestHead } from '../http/request.js';
 import { SHARED_SERVICE } from '../../contracts/labels.js';
 import { sessionKey } from '../../contracts/keys.js';
@@ -119,6 +120,24 @@ export function addPod(
 ): void {
   test.table.upsertSandbox(sandboxOf(slot, more));
   test.table.upsertSlice(sliceOf(slot, '127.0.0.1', ports));
+}
+
+/** A server of the test's as a sandbox's pod, behind a gateway; both end with the test, and what they have open. */
+export async function gatewayTo(
+  t: Test,
+  { server, slot, ports = ['agent'] }: { server: Server; slot: string; ports?: string[] },
+): Promise<{ gateway: TestGateway; port: number }> {
+  const open = new Set<Socket>();
+  server.on('connection', (socket: Socket) => open.add(socket.once('close', () => open.delete(socket))));
+  const port = await listenLocal(server);
+  const gateway = await startTestGateway();
+  t.teardown(async () => {
+    await gateway.close();
+    for (const socket of open) socket.destroy();
+    server.close();
+  });
+  addPod(gateway, slot, Object.fromEntries(ports.map((name) => [name, port])));
+  return { gateway, port };
 }
 
 export async function listenLocal(server: Server): Promise<number> {
