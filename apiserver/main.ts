@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { AddressInfo } from 'node:net';
 import { createClient, KubeConfigError, loadKubeConfig } from '../kube/client.js';
+import { createKubeMetrics } from '../kube/metrics.js';
 import { systemClock } from '../process/clock.js';
 import { ConfigError } from '../process/config.js';
 import { startHealth } from '../process/health.js';
@@ -72,7 +73,10 @@ export async function main(env: NodeJS.ProcessEnv): Promise<void> {
 
 async function start(config: ApiConfig, { env, log }: { env: NodeJS.ProcessEnv; log: Logger }): Promise<Running> {
   const registry = createMetrics('apiserver');
-  const client = createClient(loadKubeConfig(env), { userAgent: `sandlot-apiserver/${version()}` });
+  const client = createClient(loadKubeConfig(env), {
+    userAgent: `sandlot-apiserver/${version()}`,
+    metrics: createKubeMetrics(registry),
+  });
   const db = await openDatabase({ url: config.databaseUrl, log, maxConnections: config.databaseConnections });
   const server = await buildApiServer({
     config,

@@ -4,6 +4,7 @@ import { systemClock } from '../process/clock.js';
 import { startHealth } from '../process/health.js';
 import type { Logger } from '../process/log.js';
 import { createMetrics } from '../process/metrics.js';
+import { version } from '../process/root.js';
 import { runProgram, type Running } from '../process/run.js';
 import { createActivity } from './activity.js';
 import { buildGateway, newPool } from './build.js';
@@ -30,7 +31,8 @@ const ACTIVITY_ROUND_MS = 5_000;
 /** Binds, fills the table, and only then says that it is ready. */
 async function start(config: GatewayConfig, env: NodeJS.ProcessEnv, log: Logger): Promise<Running> {
   const registry = createMetrics('gateway');
-  const client = createClient(loadKubeConfig(env), { userAgent: 'sandlot-gateway' });
+  const metrics = createKubeMetrics(registry);
+  const client = createClient(loadKubeConfig(env), { userAgent: `sandlot-gateway/${version()}`, metrics });
   const pool = newPool();
   const table = createTable(config.SANDLOT_SECRET, {
     moved: pool.forget,
@@ -56,7 +58,7 @@ async function start(config: GatewayConfig, env: NodeJS.ProcessEnv, log: Logger)
     table,
     clock: systemClock,
     log,
-    metrics: createKubeMetrics(registry),
+    metrics,
   });
   const listening = await listenGateway(gateway, {
     host: config.SANDLOT_HOST,

@@ -146,9 +146,10 @@ function parseBody(body: Buffer): unknown {
 export function createClient(config: KubeConfig, options: ClientOptions = {}): KubeClient {
   const transport = createTransport(config);
   const { metrics, timeoutMs: defaultTimeout = DEFAULT_TIMEOUT_MS, maxBytes: defaultMax = 64 * 1024 * 1024 } = options;
+  const { host } = new URL(config.server);
   const base = { accept: 'application/json', 'user-agent': options.userAgent ?? 'kube-controller' };
 
-  const send = async (verb: string, request: RawRequest): Promise<HttpAnswer> => {
+  const send = async (request: RawRequest): Promise<HttpAnswer> => {
     const {
       method = 'GET',
       path,
@@ -179,18 +180,17 @@ export function createClient(config: KubeConfig, options: ClientOptions = {}): K
     } catch (error) {
       throw error instanceof KubeError && error.code !== 0 ? error : networkError(error, signal, call);
     } finally {
-      metrics?.request({ verb, code, seconds: (performance.now() - started) / 1000 });
+      metrics?.request({ method, host, code, seconds: (performance.now() - started) / 1000 });
     }
   };
 
   const sendJson = async <T>(
-    verb: string,
     request: Omit<RawRequest, 'body'> & { json?: unknown; contentType?: string },
   ): Promise<T> => {
     const { json, contentType = 'application/json', ...rest } = request;
     const withBody =
       json === undefined ? rest : { ...rest, body: JSON.stringify(json), headers: { 'content-type': contentType } };
-    const answer = await send(verb, withBody);
+    const answer = await send(withBody);
     const body = parseBody(answer.body);
     if (typeof body === 'object' && body !== null) return body as T;
     throw new KubeError(`${request.method ?? 'GET'} ${request.path}: the answer is not JSON`, {
@@ -213,12 +213,12 @@ export function createClient(config: KubeConfig, options: ClientOptions = {}): K
   const client: KubeClient = {
     config,
     list: (kind, { namespace, signal, timeoutMs, ...query } = {}) =>
-      sendJson('LIST', {
+      sendJson({
         path: resourcePath(kind, { ...(namespace === undefined ? {} : { namespace }) }),
         query: { ...query },
         ...call({ signal, ...(timeoutMs === undefined ? {} : { timeoutMs }) }),
       }),
-    get: (kind, ref, options = {}) => sendJson('GET', { path: resourcePath(kind, ref), ...call(options) }),
+    get: (kind, ref, options = {}) => sendJson({ path: resourcePath(kind, ref), ...call(options) }),
     create: (kind, object, options = {}) => {
       const { name, namespace } = object.metadata;
       // A subresource (binding, eviction) is posted below its object.
@@ -226,7 +226,7 @@ export function createClient(config: KubeConfig, options: ClientOptions = {}): K
         ...(namespace === undefined ? {} : { namespace }),
         ...(options.subresource === undefined ? {} : { name }),
       };
-      return sendJson('POST', {
+      return sendJson({
         method: 'POST',
         path: resourcePath(kind, target, options.subresource),
         query: writeQuery(options),
@@ -235,7 +235,7 @@ export function createClient(config: KubeConfig, options: ClientOptions = {}): K
       });
     },
     replace: (kind, object, options = {}) =>
-      sendJson('PUT', {
+      sendJson({
         method: 'PUT',
         path: resourcePath(kind, object.metadata, options.subresource),
         query: writeQuery(options),
@@ -243,7 +243,7 @@ export function createClient(config: KubeConfig, options: ClientOptions = {}): K
         ...call(options),
       }),
     patch: (kind, ref, body, options) =>
-      sendJson(options.type === 'apply' ? 'APPLY' : 'PATCH', {
+      sendJson({
         method: 'PATCH',
         path: resourcePath(kind, ref, options.subresource),
         query: { ...writeQuery(options), force: options.force },
@@ -262,7 +262,7 @@ export function createClient(config: KubeConfig, options: ClientOptions = {}): K
         preconditions: options.preconditions,
         dryRun: options.dryRun === true ? ['All'] : undefined,
       };
-      await send('DELETE', {
+      await send({
         method: 'DELETE',
         path: resourcePath(kind, ref),
         body: JSON.stringify(json),
@@ -270,9 +270,9 @@ export function createClient(config: KubeConfig, options: ClientOptions = {}): K
         ...call(options),
       });
     },
-    watch: (kind, options, onEvent) => runWatch({ transport, kind, headers: base, metrics }, options, onEvent),
+    watch: (kind, options, onEvent) => runWatch({ transport, kind, headers: base, host, metrics }, options, onEvent),
     async raw(request) {
-      const answer = await send(request.method ?? 'GET', request);
+      const answer = await send(request);
       return { code: answer.code, headers: answer.headers, text: answer.body.toString('utf8') };
     },
     close: () => transport.close(),

@@ -55,9 +55,9 @@ export function startController(options: ControllerOptions): Controller {
 
   const work = async ({ key, priority }: WorkItem): Promise<void> => {
     const started = monotonic();
-    metrics?.workers(name, ++active, workers);
+    metrics?.workers(name, ++active);
     const outcome = await bounded({ reconcile, key, clock, timeoutMs, log, name, stop: stopping.signal });
-    metrics?.workers(name, --active, workers);
+    metrics?.workers(name, --active);
     const seconds = Math.max(0, monotonic() - started) / 1000;
     metrics?.reconcile({ name, result: RESULTS[outcome.type], seconds });
     if (!stopping.signal.aborted) settle({ queue, log, name, key, priority, outcome });
@@ -72,7 +72,7 @@ export function startController(options: ControllerOptions): Controller {
   };
   if (options.signal?.aborted === true) onAbort();
   options.signal?.addEventListener('abort', onAbort, { once: true });
-  metrics?.workers(name, 0, workers);
+  metrics?.controller(name, workers);
   const ended = Promise.all(Array.from({ length: workers }, worker)).finally(() =>
     options.signal?.removeEventListener('abort', onAbort),
   );

@@ -74,6 +74,7 @@ export function startLeaderElection(options: LeaseOptions): LeaderElection {
   if (!(retryPeriod * 1.2 < renewDeadline && renewDeadline < duration)) {
     throw new RangeError('lease: retry period < renew deadline < lease duration must hold');
   }
+  metrics?.leader(name, false);
   const stopping = new AbortController();
   const ref = { namespace, name };
   let seen: Seen = { object: undefined, version: '', boundUntil: 0 };

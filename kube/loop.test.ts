@@ -287,18 +287,51 @@ t.test('events: repeats are counted, floods are dropped, failures are swallowed'
 t.test('metrics have the names that dashboards know', async (t) => {
   const registry = new Registry();
   const metrics = createKubeMetrics(registry);
-  metrics.queueDepth('q', 3);
+  metrics.controller('c', 2);
   metrics.reconcile({ name: 'c', result: 'terminal_error', seconds: 1 });
-  metrics.request({ verb: 'GET', code: 200, seconds: 0.1 });
+  metrics.request({ method: 'GET', host: 'h:1', code: 200, seconds: 0.1 });
+  metrics.request({ method: 'GET', host: 'h:1', code: 0, seconds: 0.1 });
   metrics.leader('l', true);
   const text = await registry.metrics();
   for (const line of [
-    'workqueue_depth{name="q"} 3',
     'controller_runtime_reconcile_total{controller="c",result="error"} 1',
+    'controller_runtime_reconcile_total{controller="c",result="success"} 0',
     'controller_runtime_terminal_reconcile_errors_total{controller="c"} 1',
-    'rest_client_requests_total{method="GET",code="200"} 1',
+    'controller_runtime_max_concurrent_reconciles{controller="c"} 2',
+    'controller_runtime_active_workers{controller="c"} 0',
+    'rest_client_requests_total{code="200",method="GET",host="h:1"} 1',
+    'rest_client_requests_total{code="<error>",method="GET",host="h:1"} 1',
     'leader_election_master_status{name="l"} 1',
   ]) {
     t.ok(text.includes(line), line);
   }
+});
+
+t.test('metrics of a queue: what waits by priority, what runs and for how long, merged adds once', async (t) => {
+  const registry = new Registry();
+  const clock = createFakeClock();
+  const queue = createQueue({ clock, name: 'q', metrics: createKubeMetrics(registry), random });
+  const value = async (name: string, priority?: string): Promise<number | undefined> =>
+    (await registry.getSingleMetric(name)?.get())?.values.find(
+      ({ labels }) => labels.name === 'q' && labels.controller === 'q' && labels.priority === priority,
+    )?.value;
+  queue.add('a');
+  await queue.take();
+  await clock.advance(2_000);
+  queue.add('b');
+  await queue.take();
+  await clock.advance(1_000);
+  for (const key of ['c', 'c', 'd', 'a']) queue.add(key);
+  queue.add('d', { priority: 5 });
+  queue.add('later', { afterMs: 60_000 });
+  t.equal(await value('workqueue_depth', '0'), 1, 'c');
+  t.equal(await value('workqueue_depth', '5'), 1, 'd');
+  t.equal(await value('workqueue_unfinished_work_seconds'), 4, 'a for 3 s and b for 1 s');
+  t.equal(await value('workqueue_longest_running_processor_seconds'), 3);
+  t.equal(await value('workqueue_adds_total'), 4, 'a, b, c, d: what is not due yet does not count');
+  queue.done('a');
+  t.equal(await value('workqueue_adds_total'), 5, 'a, which came while it ran');
+  t.equal(await value('workqueue_longest_running_processor_seconds'), 1, 'b');
+  queue.close();
+  t.equal(await value('workqueue_depth', '0'), undefined, 'a queue that is closed is not looked at');
 });

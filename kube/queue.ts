@@ -70,6 +70,10 @@ export function createQueue(options: QueueOptions): WorkQueue {
       entries.get(entry.key) === entry && entry.at === at && !due.has(entry.key) && !running.has(entry.key),
   );
   const takers: ((item: WorkItem | undefined) => void)[] = [];
+  const unlook = metrics?.queue(name, () => ({
+    depths: due.depths(),
+    workedSeconds: [...running.values()].map((started) => Math.max(0, monotonic() - started) / 1000),
+  }));
   let closed = false;
   let armed: { at: number; cancel: AbortController } | undefined;
 
@@ -79,10 +83,10 @@ export function createQueue(options: QueueOptions): WorkQueue {
       later.push(entry.at, entry);
       arm();
     } else {
+      metrics?.queueAdd(name);
       due.add(entry);
       handOut();
     }
-    metrics?.queueDepth(name, due.size());
   };
   const handOut = (): void => {
     while (takers.length > 0 && due.size() > 0) {
@@ -117,7 +121,6 @@ export function createQueue(options: QueueOptions): WorkQueue {
   const queue: WorkQueue = {
     add(key, { priority = 0, afterMs = 0 } = {}) {
       if (closed) return;
-      metrics?.queueAdd(name);
       const at = monotonic() + Math.max(0, afterMs);
       const entry = entries.get(key);
       if (entry === undefined) {
@@ -127,11 +130,12 @@ export function createQueue(options: QueueOptions): WorkQueue {
         return;
       }
       const earlier = at < entry.at;
-      const wasDue = due.has(key);
-      if (wasDue && priority > entry.priority) due.remove(entry);
+      const raised = priority > entry.priority && due.has(key);
+      if (raised) due.remove(entry);
       entry.priority = Math.max(entry.priority, priority);
       entry.at = Math.min(entry.at, at);
-      if (earlier || (wasDue && !due.has(key))) place(entry);
+      if (raised) due.add(entry);
+      else if (earlier) place(entry);
     },
     retry(key, { priority = 0, afterMs = 0 } = {}) {
       const failed = failures.get(key) ?? 0;
@@ -147,7 +151,6 @@ export function createQueue(options: QueueOptions): WorkQueue {
       return new Promise((resolve) => {
         takers.push(resolve);
         handOut();
-        metrics?.queueDepth(name, due.size());
       });
     },
     done(key) {
@@ -162,6 +165,7 @@ export function createQueue(options: QueueOptions): WorkQueue {
     size: () => entries.size,
     close() {
       closed = true;
+      unlook?.();
       armed?.cancel.abort();
       for (const taker of takers.splice(0)) taker(undefined);
     },
@@ -182,6 +186,7 @@ function createDue() {
   return {
     has: (key: string) => members.has(key),
     size: () => members.size,
+    depths: () => new Map([...levels].map(([priority, level]) => [priority, level.size])),
     remove,
     add(entry: Entry): void {
       if (members.has(entry.key)) return;

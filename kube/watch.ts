@@ -22,6 +22,8 @@ export interface WatchTarget<T extends KubeObject> {
   transport: Transport;
   kind: KindOf<T>;
   headers: Record<string, string>;
+  /** Of the API server, for metrics. */
+  host: string;
   metrics: KubeMetrics | undefined;
 }
 
@@ -45,6 +47,13 @@ export async function runWatch<T extends KubeObject>(
   signal?.throwIfAborted();
 
   const started = performance.now();
+  const opened = (code: number): void =>
+    target.metrics?.request({
+      method: 'GET',
+      host: target.host,
+      code,
+      seconds: (performance.now() - started) / 1000,
+    });
   const stream = await target.transport
     .stream({
       method: 'GET',
@@ -55,10 +64,10 @@ export async function runWatch<T extends KubeObject>(
       silenceMs: options.silenceMs ?? DEFAULT_SILENCE_MS,
     })
     .catch((error: unknown) => {
-      target.metrics?.request({ verb: 'WATCH', code: 0, seconds: (performance.now() - started) / 1000 });
+      opened(0);
       throw error;
     });
-  target.metrics?.request({ verb: 'WATCH', code: stream.code, seconds: (performance.now() - started) / 1000 });
+  opened(stream.code);
   let own: { error: unknown } | undefined;
   const deliver = (value: unknown): void => {
     const event = eventOf<T>(value, call);

@@ -73,7 +73,7 @@ async function start(config: OperatorConfig, env: NodeJS.ProcessEnv, log: Logger
     ready: () => operator.unready(),
   });
   log.info(
-    { namespace: config.SANDLOT_NAMESPACE, shard: config.SANDLOT_SHARD, healthPort: health.port },
+    { version: version(), namespace: config.SANDLOT_NAMESPACE, shard: config.SANDLOT_SHARD, healthPort: health.port },
     'operator started',
   );
   return {

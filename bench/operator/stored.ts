@@ -12,6 +12,7 @@ const STEADY_MS = 60_000;
 const READY_LIMIT_MS = 120_000;
 /** Creates per second: the API server's pace, not the operator's, on a small machine. */
 const RATE = 75;
+const QUEUED = 'workqueue_depth{name="sandbox",controller="sandbox",priority="0"}';
 const RECONCILE = { name: 'controller_runtime_reconcile_time_seconds', labels: 'controller="sandbox"' };
 
 /** Cold sandboxes, each with pod, Secret and workspace claim. */
@@ -68,9 +69,7 @@ export async function measureStored(
     const done = [...metrics].filter(([key]) =>
       key.startsWith('controller_runtime_reconcile_total{controller="sandbox"'),
     );
-    return (
-      done.reduce((all, [, count]) => all + count, 0) >= total && metrics.get('workqueue_depth{name="sandbox"}') === 0
-    );
+    return done.reduce((all, [, count]) => all + count, 0) >= total && metrics.get(QUEUED) === 0;
   });
   const restarted = await operator.metrics();
   await sleep(REST_MS);
