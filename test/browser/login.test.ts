@@ -1,7 +1,7 @@
 /** Login, the end of a session while somebody types, API keys and logout, in a real Chromium with a real OIDC provider. */
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { chromium } from 'playwright-core';
+import { chromium, type Route } from 'playwright-core';
 import t from 'tap';
 import { packageRoot } from '../../process/root.js';
 import { startOidc } from '../support/oidc.js';
@@ -71,6 +71,20 @@ t.test('a person logs in, is logged out while typing, and loses nothing', { skip
   await logIn();
   await page.waitForURL(`${base}/`);
   t.equal(await task.inputValue(), 'echo a long thought');
+
+  // A browser that keeps the provider's cookies, but not ours, would go to and fro for ever.
+  const forgetSession = async (route: Route) => {
+    await context.clearCookies({ name: /sandlot_session/ });
+    // The page may be gone by then.
+    await route.continue().catch(() => undefined);
+  };
+  await page.route('**/api/**', forgetSession);
+  await page.goto(`${base}/settings`);
+  await page.getByText('this browser did not keep the session').waitFor();
+  t.equal(new URL(page.url()).pathname, '/login');
+  await page.unroute('**/api/**', forgetSession);
+  await page.getByRole('link', { name: 'Go to the login' }).click();
+  await page.getByText('Alice Liddell').waitFor();
 
   await page.getByRole('button', { name: 'Log out' }).click();
   await page.getByRole('button', { name: 'Yes, sign me out' }).click();

@@ -1,4 +1,5 @@
 /** Who uses this page, and the way to the login. */
+import { stored } from '../parts/stored';
 import { call } from './http';
 
 export interface Identity {
@@ -21,7 +22,11 @@ export interface ApiKey {
   expires_at: string | null;
 }
 
-export const getIdentity = () => call<Identity>('/api/identity');
+export async function getIdentity(): Promise<Identity> {
+  const identity = await call<Identity>('/api/identity');
+  if (identity.user !== null) stored((storage) => storage.removeItem(DEPARTURES));
+  return identity;
+}
 export const logOut = () => call<{ logout_url: string | null }>('/api/logout', { method: 'POST', body: {} });
 export const listKeys = () => call<ApiKey[]>('/api/keys');
 export const createKey = (key: { name: string; scopes: Scope[]; expires_at: string | null }) =>
@@ -34,9 +39,27 @@ let leaving = false;
 // A page that the browser kept and shows again may leave again.
 addEventListener('pageshow', () => (leaving = false));
 
+/** Where this tab remembers when it left for the login, until it is known who uses it. */
+const DEPARTURES = 'login-departures';
+const MAX_DEPARTURES = 3;
+const DEPARTURES_MS = 10 * 60_000;
+
 /** The session is gone: to the login and back here. What was typed waits in useDraft. */
 export function goToLogin(): void {
   if (leaving || ['/login', '/logged-out'].includes(location.pathname)) return;
   leaving = true;
-  location.assign(loginUrl(location.pathname + location.search));
+  location.assign(isInCircles() ? '/login?problem=not_kept' : loginUrl(location.pathname + location.search));
+}
+
+/**
+ * Whether logins have been in vain: a provider that knows its user sends him back at once, so a browser that does not keep
+ * our cookie would go to and fro for ever. Not at the first return, for people also come back by their browser's button.
+ */
+function isInCircles(): boolean {
+  const since = Date.now() - DEPARTURES_MS;
+  const text = stored((storage) => storage.getItem(DEPARTURES)) ?? '';
+  const times = text.split(' ').filter((time) => Number(time) > since);
+  if (times.length >= MAX_DEPARTURES) return true;
+  stored((storage) => storage.setItem(DEPARTURES, [...times, Date.now()].join(' ')));
+  return false;
 }

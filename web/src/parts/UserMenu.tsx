@@ -1,6 +1,7 @@
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { getIdentity, logOut } from '../api/identity';
 import { Problem } from './Problem';
+import { stored } from './stored';
 
 /** Who is logged in, and the way out. Nothing where nobody logs in. */
 export function UserMenu() {
@@ -8,7 +9,7 @@ export function UserMenu() {
   const leave = useMutation({
     mutationFn: logOut,
     onSuccess: ({ logout_url }) => {
-      sessionStorage.clear();
+      stored((storage) => storage.clear());
       location.assign(logout_url ?? '/logged-out');
     },
   });

@@ -1,13 +1,5 @@
 import { useEffect, useState, type Dispatch, type SetStateAction } from 'react';
-
-/** Storage may be blocked or full; then a draft lives as long as its page. */
-function stored<T>(use: (storage: Storage) => T): T | undefined {
-  try {
-    return use(sessionStorage);
-  } catch {
-    return undefined;
-  }
-}
+import { stored } from './stored';
 
 /** The text was taken; for where the page is left at the same moment. */
 export const forgetDraft = (key: string) => stored((storage) => storage.removeItem(`draft:${key}`));
