@@ -73,3 +73,6 @@ export const urlCredentials = (command: string): string[] =>
   [...command.matchAll(/\b[a-z][a-z0-9+.-]*:\/\/([^\s/:@'"]*)(?::([^\s/@'"]+))?@/gi)].flatMap(([, user, password]) =>
     longEnough([password ?? user]),
   );
+
+/** An address without user and password; other forms (`git@host:path`) as they are. Pure. */
+export const urlWithoutCredentials = (url: string): string => url.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]*@/i, '$1');

@@ -11,18 +11,22 @@ import { requireKey, requireReady } from './http/auth.js';
 import { addCors } from './http/cors.js';
 import { notFound } from './http/errors.js';
 import { pathUuid } from './http/validate.js';
+import { archiveRoutes } from './routes/archive.js';
 import { bashRoutes } from './routes/bash.js';
+import { browseRoutes } from './routes/browse.js';
 import { controlRoutes } from './routes/control.js';
 import { conversationRoutes } from './routes/conversations.js';
 import { eventRoutes } from './routes/events.js';
-import { browseRoutes, fileRoutes } from './routes/files.js';
+import { fileRoutes } from './routes/files.js';
 import { gitRoutes } from './routes/git.js';
 import { initRoutes } from './routes/init.js';
 import { mcpRoutes } from './routes/mcp.js';
 import { miscRoutes, openAiRoutes, vscodeRoutes } from './routes/misc.js';
 import { probeRoutes } from './routes/probes.js';
 import { settingsRoutes } from './routes/settings.js';
+import { settingsMcpRoutes } from './routes/settings-mcp.js';
 import { workspaceRoutes } from './routes/workspace.js';
+import { workspacesRoutes } from './routes/workspaces.js';
 import type { AgentRuntime, Clock } from './seam.js';
 import { createBash } from './services/bash.js';
 import { createSettings } from './services/settings.js';
@@ -143,6 +147,7 @@ function addRoutes(
     for (const prefix of ['/api', '/api/conversations/:runtime_conversation_id']) {
       bashRoutes(api, context, prefix);
       fileRoutes(api, context, prefix);
+      archiveRoutes(api, context, prefix);
       gitRoutes(api, context, prefix);
       vscodeRoutes(api, context, prefix);
     }
@@ -150,5 +155,7 @@ function addRoutes(
     miscRoutes(api, context);
     mcpRoutes(api, context);
     settingsRoutes(api, context);
+    settingsMcpRoutes(api, context);
+    workspacesRoutes(api, context);
   });
 }

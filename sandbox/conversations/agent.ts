@@ -193,7 +193,7 @@ export function agentCredentials(agent: AgentConfig): string[] {
 }
 
 /** Environments and headers of MCP servers hold credentials as a rule. */
-function redactMcp(config: Record<string, unknown>): Record<string, unknown> {
+export function redactMcp(config: Record<string, unknown>): Record<string, unknown> {
   const visit = (value: unknown, hide: boolean): unknown => {
     if (Array.isArray(value)) return value.map((entry) => visit(entry, hide));
     if (typeof value === 'object' && value !== null)

@@ -1,15 +1,14 @@
 /** `/api/file`: the pod's files. There is no jail: who has the key may run commands anyway. */
 import { createReadStream, createWriteStream } from 'node:fs';
-import { readdir, rename, rm, stat } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { basename, dirname, isAbsolute, join } from 'node:path';
+import { rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, isAbsolute } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Context } from '../context.js';
 import { ensureFolder } from '../conversations/record.js';
 import { badRequest, notFound, ValidationError } from '../http/errors.js';
-import { optionalText, pageLimit, requiredText } from '../http/query.js';
+import { requiredText } from '../http/query.js';
 import { conversationId, queryOf, SUCCESS } from '../http/route.js';
 import { hexOf } from '../http/uuid.js';
 import { trajectory } from '../services/trajectory.js';
@@ -41,37 +40,6 @@ export function fileRoutes(app: FastifyInstance, context: Context, prefix: strin
       .type('application/octet-stream')
       .header('content-disposition', `attachment; filename="${hexOf(id)}.zip"`)
       .send(Readable.from(trajectory(live.conversation)));
-  });
-}
-
-/** Routes that look around; they have no mirror below a conversation. */
-export function browseRoutes(app: FastifyInstance, context: Context): void {
-  app.get('/api/file/home', () => {
-    const home = context.paths.toClient(homedir());
-    return {
-      home,
-      favorites: [],
-      locations: [
-        { name: 'Workspace', path: '/workspace' },
-        { name: 'Home', path: home },
-      ],
-    };
-  });
-  app.get('/api/file/search_subdirs', async (request) => {
-    const query = queryOf(request);
-    const path = requiredText(query, 'path');
-    const limit = pageLimit(query);
-    if (!isAbsolute(path)) throw badRequest('Path must be absolute');
-    const entries = await readdir(context.paths.toLocal(path), { withFileTypes: true }).catch(() => {
-      throw notFound('Directory not found');
-    });
-    const names = entries
-      .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
-      .map((entry) => entry.name)
-      .sort();
-    const start = Math.max(0, names.indexOf(optionalText(query, 'page_id') ?? ''));
-    const items = names.slice(start, start + limit).map((name) => ({ name, path: join(path, name) }));
-    return { items, next_page_id: names[start + limit] ?? null };
   });
 }
 

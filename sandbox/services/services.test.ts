@@ -16,7 +16,7 @@ import { readServerConfig } from '../config.js';
 import { readFrame } from '../sockets/frames.js';
 import { bashRequest } from './bash.js';
 import { listApps, parseTable } from './apps.js';
-import { parseNameStatus } from './git.js';
+import { parseNameStatus } from './git/changes.js';
 import { runShell } from './process.js';
 import { rangeOf } from './range.js';
 import { merge, MASK } from './settings-form.js';
@@ -245,9 +245,9 @@ t.test('small things', async (t) => {
   t.same(rangeOf('bytes=5-', 10), { start: 5, end: 9 });
   t.equal(rangeOf('bytes=20-', 10), 'unsatisfiable');
   t.equal(rangeOf('lines=1-2', 10), undefined);
-  t.same(parseNameStatus('M\0a\0R100\0old\0new\0D\0gone\0'), [
+  t.same(parseNameStatus('M\0a\0A\0new\0D\0gone\0'), [
     { status: 'UPDATED', path: 'a' },
-    { status: 'MOVED', path: 'new' },
+    { status: 'ADDED', path: 'new' },
     { status: 'DELETED', path: 'gone' },
   ]);
   t.same(

@@ -1,5 +1,5 @@
 /** The settings as clients see them: defaults of the OpenHands agent server 1.58 with what was stored, secrets hidden. */
-import { completeLlm, redactLlm } from '../conversations/agent.js';
+import { completeLlm, redactLlm, redactMcp } from '../conversations/agent.js';
 import { utcTime } from '../conversations/times.js';
 import type { StoredSettings } from './settings.js';
 
@@ -74,6 +74,7 @@ export function settingsForm(stored: StoredSettings, options: { plain: boolean; 
   const llm = completeLlm((storedLlm ?? {}) as Fields);
   const merged = merge(AGENT, agent);
   merged['agent_context'] = { ...(merged['agent_context'] as Fields), current_datetime: utcTime(options.nowMicros) };
+  if (!options.plain && isFields(merged['mcp_config'])) merged['mcp_config'] = redactMcp(merged['mcp_config']);
   return {
     agent_settings: { ...merged, llm: options.plain ? llm : redactLlm(llm, MASK) },
     conversation_settings: merge(CONVERSATION, stored.conversation),

@@ -12,6 +12,16 @@ export interface StoredSettings {
   misc: Record<string, unknown>;
   activeProfile: string | null;
   secrets: Record<string, { value: string; description: string | null }>;
+  /** Folders that clients offer for new conversations, and folders whose subfolders they offer. */
+  workspaces: SavedFolder[];
+  workspaceParents: SavedFolder[];
+}
+
+export interface SavedFolder {
+  id: string;
+  name: string;
+  path: string;
+  parentPath?: string | null | undefined;
 }
 
 export interface Settings {
@@ -19,7 +29,15 @@ export interface Settings {
   update(change: (settings: StoredSettings) => void): Promise<StoredSettings>;
 }
 
-const EMPTY: StoredSettings = { agent: {}, conversation: {}, misc: {}, activeProfile: null, secrets: {} };
+const EMPTY: StoredSettings = {
+  agent: {},
+  conversation: {},
+  misc: {},
+  activeProfile: null,
+  secrets: {},
+  workspaces: [],
+  workspaceParents: [],
+};
 const FILE = 'settings.json';
 
 export function createSettings(config: () => ServerConfig): Settings {
