@@ -6,6 +6,7 @@ import type { Deps } from './deps.js';
 import { answerErrors } from './http/answer.js';
 import { requestId, tellRequestId } from './http/request-id.js';
 import { describeRoutes } from './http/openapi.js';
+import { allowOrigins } from './http/cors.js';
 import { countRequests } from './http/count.js';
 import { jsonBodies } from './http/json.js';
 import { validateByZod, type Api } from './http/schema.js';
@@ -16,6 +17,7 @@ import { requireUser } from './identity/identity.js';
 import { mcpRoutes } from './mcp/routes.js';
 import { configRoutes } from './routes/config.js';
 import { conversationRoutes } from './routes/conversations.js';
+import { deviceLoginRoutes, deviceRoutes } from './routes/devices.js';
 import { downloadRoutes } from './routes/download.js';
 import { eventRoutes } from './routes/events.js';
 import { gitRoutes } from './routes/git.js';
@@ -46,6 +48,7 @@ export type Plugin = (app: Api, deps: Deps) => void;
 const USER_ROUTES: Plugin[] = [
   configRoutes,
   conversationRoutes,
+  deviceLoginRoutes,
   downloadRoutes,
   eventRoutes,
   gitRoutes,
@@ -71,8 +74,9 @@ const BODY_LIMIT = 10 * 1024 * 1024;
 
 export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   const app = newApp(deps);
-  const { identity } = deps.config;
-  if (identity.mode === 'single-user') guardLocalUser(app, identity.publicUrl);
+  const { identity, uiOrigins } = deps.config;
+  await allowOrigins(app, uiOrigins);
+  if (identity.mode === 'single-user') guardLocalUser(app, { publicUrl: identity.publicUrl, origins: uiOrigins });
   refuseBadUpgrades(app);
   protectAnswers(app, deps);
   await app.register(websocket, { options: { maxPayload: FRAME_LIMIT } });
@@ -81,6 +85,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   probeRoutes(app, deps);
   webClientRoutes(app, deps);
   loginRoutes(app, deps);
+  deviceRoutes(app, deps);
   identityRoutes(app, deps);
   await app.register(
     async (scope) => {

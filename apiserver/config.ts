@@ -10,6 +10,7 @@ import {
   flag,
   logLevel,
   numbersByName,
+  origins,
   port,
   readConfig,
   secret,
@@ -48,6 +49,8 @@ const schema = z.object({
   SANDLOT_GATEWAY_PROTOCOL: z.enum(['http', 'https']).default('http'),
   SANDLOT_GATEWAY_FORM: z.enum(['host', 'sibling', 'path']).default('host'),
   ...identityShape,
+  /** Origins of other frontends that may call this server with a key: https://canvas.example.com */
+  SANDLOT_UI_ORIGINS: origins().default([]),
   /** SandboxTemplate of new sandboxes; without it the operator's built-in shape. */
   SANDLOT_SANDBOX_TEMPLATE: z.string().optional(),
   /** How long a start waits for its sandbox; image pulls included. */
@@ -99,6 +102,7 @@ export interface ApiConfig {
   databaseConnections: number;
   gateway: GatewayAddress;
   identity: IdentitySettings;
+  uiOrigins: readonly string[];
   template: string | undefined;
   startTimeoutMs: number;
   limits: Limits;
@@ -134,6 +138,7 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
       domain: read.SANDLOT_GATEWAY_DOMAIN,
     },
     identity,
+    uiOrigins: read.SANDLOT_UI_ORIGINS,
     template: read.SANDLOT_SANDBOX_TEMPLATE,
     startTimeoutMs: read.SANDLOT_START_TIMEOUT_SECONDS * 1000,
     limits: {

@@ -26,6 +26,7 @@ export interface Deps {
     | 'secrets'
     | 'dataKeys'
     | 'identity'
+    | 'uiOrigins'
     | 'apiUrl'
     | 'gateway'
     | 'template'

@@ -84,6 +84,17 @@ t.test('the guard: other hosts and other sites', async (t) => {
     [{ method: 'GET', fetchSite: 'cross-site' }, undefined],
   ];
   for (const [change, expected] of table) t.equal(refusal({ ...local, ...change }), expected, JSON.stringify(change));
+
+  const canvas = 'http://localhost:8000';
+  const listed: [Partial<Judged> & { bringsKey?: boolean }, string | undefined][] = [
+    [{ origin: canvas, fetchSite: 'same-site' }, 'key_required'],
+    [{ origin: canvas, method: 'GET' }, 'key_required'],
+    [{ origin: canvas, fetchSite: 'same-site', bringsKey: true }, undefined],
+    [{ origin: 'http://localhost:8001', bringsKey: true }, 'forbidden_origin'],
+    [{ origin: canvas, host: 'evil.example', bringsKey: true }, 'forbidden_host'],
+  ];
+  for (const [change, expected] of listed)
+    t.equal(refusal({ ...local, ...change }, { origins: [canvas] }), expected, JSON.stringify(change));
 });
 
 t.test('errors: every code has a status, a form and words', async (t) => {

@@ -1,11 +1,5 @@
 import { z } from 'zod';
-import { flag, list, logLevel, port, readConfig, secret, whole } from '../process/config.js';
-
-const origins = () =>
-  list().refine(
-    (entries) => entries.every((entry) => URL.canParse(entry) && new URL(entry).origin === entry),
-    'must be a comma-separated list of origins like https://app.example.org',
-  );
+import { flag, logLevel, origins, port, readConfig, secret, whole } from '../process/config.js';
 
 const schema = z.object({
   SANDLOT_SECRET: secret(),

@@ -108,6 +108,13 @@ export const list = () =>
       .filter((entry) => entry !== ''),
   );
 
+/** Origins of web pages: scheme, host and port, nothing behind. */
+export const origins = () =>
+  list().refine(
+    (entries) => entries.every((entry) => URL.canParse(entry) && new URL(entry).origin === entry),
+    'must be a comma-separated list of origins like https://app.example.org',
+  );
+
 /** Level of the log. */
 export const logLevel = () =>
   z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], {

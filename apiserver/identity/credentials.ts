@@ -12,6 +12,15 @@ const FORM = new RegExp(`^${KEY_PREFIX}[A-Za-z0-9]{${LENGTH}}$`);
 export const newKey = (): string =>
   KEY_PREFIX + Array.from({ length: LENGTH }, () => LETTERS[randomInt(LETTERS.length)]).join('');
 
+// RFC 8628, section 6.1: no vowels, so that no word comes out.
+const CODE_LETTERS = 'BCDFGHJKLMNPQRSTVWXZ';
+
+/** What a person reads in one window and compares in another: `WDJB-MJHT`. */
+export const newUserCode = (): string => {
+  const letters = Array.from({ length: 8 }, () => CODE_LETTERS[randomInt(CODE_LETTERS.length)]).join('');
+  return `${letters.slice(0, 4)}-${letters.slice(4)}`;
+};
+
 /** What the database knows of a key. Keys are random and long, so a plain digest cannot be guessed back. */
 export const digestOf = (secret: string): string => createHash('sha256').update(secret).digest('hex');
 

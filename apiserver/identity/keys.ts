@@ -1,7 +1,12 @@
 /** API keys in the database. */
+import { randomUUID } from 'node:crypto';
 import type { ApiKey, PrismaClient } from '../db/generated/client.js';
 import type { Clock } from '../../kube/types.js';
-import { digestOf } from './credentials.js';
+import { digestOf, hintOf, newKey } from './credentials.js';
+import type { Scope } from './scopes.js';
+
+/** Of one user. */
+export const MAX_KEYS = 100;
 
 /** `last_used_at` is as fine as this; a write for each request would cost more than the request. */
 const USED_MS = 60_000;
@@ -22,6 +27,20 @@ export function createKeyCheck({ prisma, clock }: { prisma: PrismaClient; clock:
       return row;
     },
   };
+}
+
+export type NewKey = Pick<ApiKey, 'ownerId' | 'name' | 'notBefore' | 'expiresAt'> & { scopes: Scope[] };
+
+/** Makes a key, which is not to be had again; undefined when its owner has as many as there may be. */
+export async function issueKey(
+  { apiKey }: Pick<PrismaClient, 'apiKey'>,
+  { scopes, ...rest }: NewKey,
+): Promise<{ row: ApiKey; key: string } | undefined> {
+  if ((await apiKey.count({ where: { ownerId: rest.ownerId } })) >= MAX_KEYS) return undefined;
+  const key = newKey();
+  const secret = { hash: digestOf(key), hint: hintOf(key) };
+  const row = await apiKey.create({ data: { id: randomUUID(), ...rest, ...secret, scopes: [...new Set(scopes)] } });
+  return { row, key };
 }
 
 /** Pure: begun and not over. */

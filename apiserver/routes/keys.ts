@@ -1,5 +1,4 @@
 /** API keys of the user: `/api/keys`, as OpenHands has them, with scopes. The key itself is shown once. */
-import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { ApiKey } from '../db/generated/client.js';
 import type { Deps } from '../deps.js';
@@ -7,11 +6,8 @@ import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
 import { isoZ } from '../http/times.js';
 import { idPath, moment } from '../http/validate.js';
-import { digestOf, hintOf, newKey } from '../identity/credentials.js';
+import { issueKey, MAX_KEYS } from '../identity/keys.js';
 import { SCOPES } from '../identity/scopes.js';
-
-/** Of one user. */
-const MAX_KEYS = 100;
 
 const createBody = z
   .object({
@@ -39,21 +35,15 @@ export function keyRoutes(app: Api, { clock }: Deps): void {
       const { name, scopes, not_before, expires_at } = body;
       if (expires_at != null && expires_at.getTime() <= clock.now())
         throw new ApiError('bad_key_request', { text: 'expires_at is in the past.' });
-      if ((await owned.apiKey.count()) >= MAX_KEYS) throw new ApiError('too_many_keys');
-      const key = newKey();
-      const row = await owned.apiKey.create({
-        data: {
-          id: randomUUID(),
-          ownerId: user.id,
-          name: name ?? null,
-          hash: digestOf(key),
-          hint: hintOf(key),
-          scopes: [...new Set(scopes)],
-          notBefore: not_before ?? null,
-          expiresAt: expires_at ?? null,
-        },
+      const made = await issueKey(owned, {
+        ownerId: user.id,
+        name: name ?? null,
+        scopes,
+        notBefore: not_before ?? null,
+        expiresAt: expires_at ?? null,
       });
-      return reply.header('cache-control', 'no-store').send({ ...shown(row), key });
+      if (made === undefined) throw new ApiError('too_many_keys');
+      return reply.header('cache-control', 'no-store').send({ ...shown(made.row), key: made.key });
     },
   );
 

@@ -128,7 +128,8 @@ type Name = 'operator' | 'gateway' | 'apiserver';
 
 function startPrograms(options: UpOptions, folder: DataFolder, context: ProgramContext): Record<Name, Supervised> {
   const { env, kubeconfig, mark, log, files } = context;
-  const origins = [`http://localhost:${options.port}`, `http://127.0.0.1:${options.port}`].join(',');
+  const more = env['SANDLOT_UI_ORIGINS'] ?? '';
+  const origins = [`http://localhost:${options.port}`, `http://127.0.0.1:${options.port}`, more].join(',');
   const common = {
     ...env,
     NODE_ENV: 'production',

@@ -52,6 +52,8 @@ const OPEN = [
   'POST /api/authenticate',
   'POST /api/logout',
   'POST /oauth/backchannel-logout',
+  'POST /oauth/device/authorize',
+  'POST /oauth/device/token',
 ];
 
 interface Route {

@@ -81,6 +81,7 @@ export async function startRig(cluster: Cluster, db: Database, change: Change = 
       secrets: [SECRET],
       dataKeys: [SECRET],
       identity: { mode: 'single-user', publicUrl: undefined },
+      uiOrigins: [],
       gateway: { form: 'host', protocol: 'http', domain: 'sandbox.localhost:3001' },
       template: undefined,
       startTimeoutMs: 30_000,

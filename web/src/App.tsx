@@ -1,5 +1,6 @@
 import { lazy, Suspense, useEffect, useRef } from 'react';
 import { Link, Route, Switch, useLocation } from 'wouter';
+import { DevicePage } from './pages/DevicePage';
 import { HomePage } from './pages/HomePage';
 import { LoginPage } from './pages/LoginPage';
 import { SettingsPage } from './pages/SettingsPage';
@@ -35,6 +36,7 @@ export function App() {
           <Switch>
             <Route path="/" component={HomePage} />
             <Route path="/settings" component={SettingsPage} />
+            <Route path="/oauth/device/verify" component={DevicePage} />
             <Route path="/login">{() => <LoginPage />}</Route>
             <Route path="/logged-out">{() => <LoginPage loggedOut />}</Route>
             <Route path="/conversations/:id">{({ id }) => <Conversation key={id} id={id} />}</Route>

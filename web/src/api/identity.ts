@@ -33,6 +33,10 @@ export const createKey = (key: { name: string; scopes: Scope[]; expires_at: stri
   call<ApiKey & { key: string }>('/api/keys', { method: 'POST', body: key });
 export const revokeKey = (id: string) => call<unknown>(`/api/keys/${encodeURIComponent(id)}`, { method: 'DELETE' });
 
+/** Lets the program that shows this code in, or not. */
+export const decideDevice = (code: string, allow: boolean) =>
+  call<{ allowed: boolean }>(`/api/v1/device-logins/${encodeURIComponent(code)}`, { method: 'POST', body: { allow } });
+
 export const loginUrl = (returnTo: string) => `/oauth/login?return_to=${encodeURIComponent(returnTo)}`;
 
 let leaving = false;
