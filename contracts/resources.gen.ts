@@ -656,7 +656,7 @@ export interface SandboxPoolStatus {
    */
   selector?: string;
   /**
-   * Standard conditions: Ready (the wanted number of warm pods is ready), TemplateFound, Progressing, ScalingLimited (maxReplicas or a quota keeps the pool smaller than it should be), ClaimsLimited (sandboxes of the template wait because of a limit per owner or namespace).
+   * Standard conditions: Ready (the wanted number of warm pods is ready; if not, what keeps one of them, and what to do), TemplateFound, Progressing (False when none of the missing pods just starts), ScalingLimited (maxReplicas or a quota keeps the pool smaller than it should be), ClaimsLimited (sandboxes of the template wait because of a limit per owner or namespace).
    */
   conditions?: {
     /**

@@ -206,6 +206,7 @@ function createReconcilers(options: OperatorOptions, parts: Parts) {
     count: (result) => options.metrics?.claim(result),
   });
   const memory = createMemory();
+  const podEvents = createPodEvents(client, clock);
   const common = { client, world, children, claimer, agents, installation, clock, events, hashOf };
   const poolFor: ObserveOptions['poolFor'] = (template) => poolViewOf({ world, claimer, hashOf }, template);
   const sandbox = createSandboxReconciler({
@@ -215,7 +216,7 @@ function createReconcilers(options: OperatorOptions, parts: Parts) {
     act: createAct({
       ...common,
       memory,
-      podEvents: createPodEvents(client, clock),
+      podEvents,
       wake: parts.wake,
       ending: parts.ending,
     }),
@@ -225,7 +226,13 @@ function createReconcilers(options: OperatorOptions, parts: Parts) {
     missed: asked,
     shard: options.shard ?? WHOLE,
   });
-  const pool = createPoolReconciler({ ...common, asks, crash: limits.crash, startDeadlineMs: limits.startDeadlineMs });
+  const pool = createPoolReconciler({
+    ...common,
+    asks,
+    podEvents,
+    crash: limits.crash,
+    startDeadlineMs: limits.startDeadlineMs,
+  });
   const template = createTemplateReconciler(common);
   return { sandbox: { reconcile: sandbox }, pool: { reconcile: pool }, template: { reconcile: template } };
 }

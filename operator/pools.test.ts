@@ -3,6 +3,8 @@ import t from 'tap';
 import { SANDBOX_POOL, type SandboxPool, type SandboxPoolSpec } from '../contracts/resources.js';
 import { LABEL } from '../contracts/labels.js';
 import { endSuite, startCluster } from '../test/support/cluster.js';
+import { EVENT, type ContainerStatus } from '../kube/kinds.js';
+import { running } from './testing/kubelet.js';
 import { startScene, type Scene } from './testing/scene.js';
 import { until } from './testing/until.js';
 
@@ -83,6 +85,52 @@ await t.test('pools on a Kubernetes API', { timeout: 280_000 }, async (t) => {
     await t.rejects(scale(4), { code: 422 });
     const { text } = await client.raw({ path });
     t.match(JSON.parse(text), { spec: { replicas: 3 }, status: { selector: /sandlot.dev\/pool=warm/ } });
+  });
+
+  await t.test('a volume that does not mount is told by the pool, until it does', async (t) => {
+    const s = await staged(t);
+    s.kubelet.hold(true);
+    await s.pool(1);
+    const pod = await until('the warm pod', async () => (await s.pods())[0]);
+    const { name, uid = '' } = pod.metadata;
+    const status = running(pod);
+    const [container] = status.containerStatuses ?? [];
+    await s.kubelet.patch(name, {
+      phase: 'Pending',
+      conditions: [{ type: 'PodScheduled', status: 'True' }],
+      containerStatuses: [
+        {
+          ...(container as ContainerStatus),
+          ready: false,
+          started: false,
+          state: { waiting: { reason: 'ContainerCreating' } },
+        },
+      ],
+    });
+    await client.create(EVENT, {
+      metadata: { name: `${name}.mount`, namespace: s.namespace },
+      involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace: s.namespace, name, uid },
+      type: 'Warning',
+      reason: 'FailedMount',
+      message: 'MountVolume.SetUp failed for volume "models": configmap "models" not found',
+      lastTimestamp: new Date().toISOString(),
+    });
+    const reasonOf = async () => condition(await poolOf(s), 'Ready');
+    const told = await until(
+      'the reason',
+      async () => {
+        const ready = await reasonOf();
+        return ready?.reason === 'FailedMount' ? ready : undefined;
+      },
+      60_000,
+    );
+    t.match(told.message, new RegExp(`^pod ${name}: .*configmap "models" not found; check that`));
+    t.match(condition(await poolOf(s), 'Progressing'), { status: 'False', reason: 'FailedMount' });
+    await s.kubelet.patch(name, status);
+    await s.warmReady(1);
+    t.match(await until('a full pool', async () => ((await reasonOf())?.status === 'True' ? reasonOf() : undefined)), {
+      reason: 'Full',
+    });
   });
 
   await t.test('pools of one template on other nodes and in other runtime classes', async (t) => {

@@ -5,39 +5,20 @@ import type { Pod } from '../../kube/kinds.js';
 import { collapse, done, wait, type Outcome } from '../../kube/outcome.js';
 import { setConditions, type ConditionUpdate } from '../../kube/status.js';
 import { labelValue } from '../build/meta.js';
+import type { Trouble } from '../sandbox/podevents.js';
 import { timeMs } from '../durations.js';
-import { podState, type PodState } from '../sandbox/podstate.js';
 import { filled, untilToken, type Rate } from './bucket.js';
 import { demandOf } from './demand.js';
 import { removable, rolloutLimits } from './rollout.js';
 import type { PoolDecision, PoolSituation } from './situation.js';
 import { targetOf, type Target } from './target.js';
+import { hangingOf, oldest, stateOf, type Hanging } from './trouble.js';
 
-/** Trouble that keeps a pool from filling, as podState names it. */
-const TROUBLE = new Set([
-  'ImagePullFailed',
-  'ContainerStartFailed',
-  'CrashLoop',
-  'OOMKilled',
-  'Unschedulable',
-  'VolumePending',
-  'NodeLost',
-]);
 const STATUS_STEP_MS = 1_000;
 /** Sandboxes that stop waiting for a place tell nobody but the pod that they get. */
 const LIMITED_MS = 30_000;
 /** Init keys that no pod uses may be those of a pod whose create is still on its way, also of an operator before this one. */
 const KEYS_UNUSED_MS = 60_000;
-
-/** Pods in caches are replaced, never changed; a pool of a thousand is looked at with each claim. */
-const states = new WeakMap<Pod, PodState>();
-function stateOf(pod: Pod): PodState {
-  const known = states.get(pod);
-  if (known !== undefined) return known;
-  const state = podState(pod);
-  states.set(pod, state);
-  return state;
-}
 
 export function decidePool(s: PoolSituation): PoolDecision {
   const usable = whyUseless(s) === undefined && s.pool.metadata.deletionTimestamp === undefined;
@@ -48,15 +29,18 @@ export function decidePool(s: PoolSituation): PoolDecision {
   const live = s.warm.filter((pod) => !isGoing(pod) && !gone.has(pod));
   const fresh = live.filter((pod) => !isStale(s, pod)).length;
   const { create, ending } = refill(s, { wanted, fresh, stale: live.length - fresh });
-  const status = statusOf(s, { target, wanted, live, stale: live.length - fresh });
+  const hanging = hangingOf(s, live);
+  const status = statusOf(s, { target, wanted, live, stale: live.length - fresh, hanging });
   const report = troubleReport(s, status);
+  const { read } = hanging;
   return {
     create,
     remove,
     sweep: sweepable(s),
+    readEvents: read !== undefined && read.at <= s.now ? read.pod : undefined,
     status,
     reports: report,
-    ending: [ending, nextDeadline(s, live), nextSweep(s), nextTarget(s, target)].reduce(collapse),
+    ending: [ending, nextDeadline(s, live), nextSweep(s), nextTarget(s, target), nextRead(s, hanging)].reduce(collapse),
   };
 }
 
@@ -109,17 +93,16 @@ function toRemove(s: PoolSituation, wanted: number): PoolDecision['remove'] {
 }
 
 function hasFailed(s: PoolSituation, pod: Pod): boolean {
-  const { kind, restarts } = stateOf(pod);
+  const { kind, restarts, born } = stateOf(pod);
   if (kind === 'ended') return true;
   if (kind === 'ready') return false;
-  return restarts > s.crashBudget || s.now - (timeMs(pod.metadata.creationTimestamp) ?? s.now) > s.startDeadlineMs;
+  return restarts > s.crashBudget || s.now - born > s.startDeadlineMs;
 }
 
 /** Ascending: what goes first. */
 function byWorth(a: Pod, b: Pod): number {
   const ready = (pod: Pod) => Number(stateOf(pod).kind === 'ready');
-  const born = (pod: Pod) => timeMs(pod.metadata.creationTimestamp) ?? 0;
-  return ready(a) - ready(b) || born(b) - born(a) || (a.metadata.name < b.metadata.name ? -1 : 1);
+  return ready(a) - ready(b) || stateOf(b).born - stateOf(a).born || (a.metadata.name < b.metadata.name ? -1 : 1);
 }
 
 /** How many to create: what is missing, under the cap (which counts pods that are still going), as far as the bucket allows. */
@@ -144,11 +127,9 @@ function refill(
 
 /** Looks again when the first pod that is not ready will have taken too long. */
 function nextDeadline(s: PoolSituation, live: Pod[]): Outcome {
-  const births = live
-    .filter((pod) => stateOf(pod).kind !== 'ready')
-    .map((pod) => timeMs(pod.metadata.creationTimestamp) ?? s.now);
-  if (births.length === 0) return done;
-  return wait(Math.max(1_000, Math.min(...births) + s.startDeadlineMs + 1_000 - s.now), 'start deadline');
+  const first = oldest(live.filter((pod) => stateOf(pod).kind !== 'ready'));
+  if (first === undefined) return done;
+  return wait(Math.max(1_000, stateOf(first).born + s.startDeadlineMs + 1_000 - s.now), 'start deadline');
 }
 
 /** Creates in flight may have a workspace claim, or only their init key, and no pod yet. */
@@ -166,18 +147,24 @@ function nextSweep(s: PoolSituation): Outcome {
   return due.length === 0 ? done : wait(Math.min(...due) - s.now, 'unused init keys');
 }
 
-function statusOf(
-  s: PoolSituation,
-  { target, wanted, live, stale }: { target: Target; wanted: number; live: Pod[]; stale: number },
-): SandboxPoolStatus {
-  const seen = live.map(stateOf);
-  const ready = seen.filter(({ kind }) => kind === 'ready').length;
-  const trouble = seen.find(({ ready: { reason } }) => TROUBLE.has(reason))?.ready ?? s.memory.trouble;
+function nextRead(s: PoolSituation, { read }: Hanging): Outcome {
+  return read === undefined ? done : wait(Math.max(1, read.at - s.now), 'events of a pod');
+}
+
+interface Counted {
+  target: Target;
+  wanted: number;
+  live: Pod[];
+  /** Pods of an older template. */
+  stale: number;
+  hanging: Hanging;
+}
+
+function statusOf(s: PoolSituation, counted: Counted): SandboxPoolStatus {
+  const { wanted, live } = counted;
+  const ready = live.filter((pod) => stateOf(pod).kind === 'ready').length;
   const observedGeneration = s.pool.metadata.generation ?? 0;
-  const conditions = conditionsOf({ s, target, wanted, ready, stale, trouble }).map((update) => ({
-    ...update,
-    observedGeneration,
-  }));
+  const conditions = conditionsOf(s, { ...counted, ready }).map((update) => ({ ...update, observedGeneration }));
   return {
     observedGeneration,
     replicas: live.length,
@@ -189,20 +176,14 @@ function statusOf(
   };
 }
 
-function conditionsOf(facts: {
-  s: PoolSituation;
-  target: Target;
-  wanted: number;
-  ready: number;
-  /** Pods of an older template. */
-  stale: number;
-  trouble: Trouble;
-}): ConditionUpdate[] {
-  const { s, wanted, ready } = facts;
+function conditionsOf(s: PoolSituation, facts: Counted & { ready: number }): ConditionUpdate[] {
+  const { wanted, ready, hanging } = facts;
   const useless = whyUseless(s);
-  const { reason, message } = useless ?? facts.trouble ?? { reason: 'Filling', message: 'warm pods are missing' };
+  const trouble = hanging.trouble ?? s.memory.trouble;
+  const { reason, message } = useless ?? trouble ?? { reason: 'Filling', message: 'warm pods are missing' };
   const full = useless === undefined && ready >= wanted;
-  const stuck = !full && reason !== 'Filling';
+  // One bad node or a refusal now and then does not stop a pool whose other pods start.
+  const stuck = !full && reason !== 'Filling' && (useless !== undefined || !hanging.othersStart);
   return [
     full
       ? { type: 'Ready', status: 'True', reason: 'Full', message: 'the wanted number of warm pods is ready' }
@@ -218,20 +199,12 @@ function conditionsOf(facts: {
           reason: facts.stale > 0 ? 'RollingOut' : full ? 'Full' : 'Filling',
           message: facts.target.why,
         },
-    scalingLimited(facts),
+    scalingLimited(s, facts.target, trouble),
     claimsLimited(s.waiting),
   ];
 }
 
-function scalingLimited({
-  s,
-  target,
-  trouble,
-}: {
-  s: PoolSituation;
-  target: Target;
-  trouble: Trouble;
-}): ConditionUpdate {
+function scalingLimited(s: PoolSituation, target: Target, trouble: Trouble | undefined): ConditionUpdate {
   const type = 'ScalingLimited';
   if (trouble?.reason === 'QuotaExceeded') return { type, status: 'True', ...trouble };
   const { maxReplicas } = s.pool.spec;
@@ -248,8 +221,6 @@ function claimsLimited({ forOwner, forNamespace }: PoolSituation['waiting']): Co
   const message = `sandboxes of this template wait: ${forNamespace} for the namespace's limit, ${forOwner} for their owner's`;
   return { type, status: 'True', reason, message };
 }
-
-type Trouble = { reason: string; message: string } | undefined;
 
 /** An Event when the pool gets stuck, once. */
 function troubleReport(s: PoolSituation, status: SandboxPoolStatus): PoolDecision['reports'] {

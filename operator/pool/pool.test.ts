@@ -12,7 +12,7 @@ import { podIndexes } from '../world.js';
 import { container, NOW, podOf, READY, sandboxOf } from '../testing/situations.js';
 import { filled, untilToken } from './bucket.js';
 import { decidePool, statusDelayMs } from './decide.js';
-import type { PoolMemory, PoolSituation } from './situation.js';
+import type { PoolDecision, PoolMemory, PoolSituation } from './situation.js';
 
 const STARTING = { conditions: [{ type: 'PodScheduled', status: 'True' as const }] };
 let names = 0;
@@ -57,6 +57,9 @@ function situation(spec: Partial<SandboxPool['spec']>, pods: Pod[], more: Partia
     ...more,
   };
 }
+
+const conditionOf = ({ status }: PoolDecision, type: string) =>
+  status.conditions?.find((condition) => condition.type === type);
 
 t.test('how many to create and to delete', async (t) => {
   const rows: [string, PoolSituation, number, number][] = [
@@ -189,6 +192,42 @@ t.test('status and conditions', async (t) => {
   t.match(decidePool(stuck).reports, [{ type: 'Warning', reason: 'ImagePullFailed' }]);
   stuck.pool.status = decidePool(stuck).status;
   t.same(decidePool(stuck).reports, [], 'told once');
+});
+
+t.test('a pool says which pod hangs, how many alike, why and what to do', async (t) => {
+  const ready = (s: PoolSituation) => conditionOf(decidePool(s), 'Ready');
+  const stuck = many(2, 'stuck', { age: 60 });
+  const one = situation({}, [...many(2, 'ready'), ...stuck.slice(0, 1)]);
+  const name = stuck[0]?.metadata.name ?? '';
+  t.match(ready(one)?.message, new RegExp(`^pod ${name}: ErrImagePull: no; check the image's name`));
+  t.match(ready(situation({}, stuck))?.message, new RegExp(`^pod ${name} and 1 more: ErrImagePull`));
+  const mixed = decidePool(situation({}, [...many(1, 'starting'), ...stuck]));
+  t.match(conditionOf(mixed, 'Ready'), { status: 'False', reason: 'ImagePullFailed' });
+  t.match(conditionOf(mixed, 'Progressing'), { status: 'True' }, 'the others start: a sandbox may wait for them');
+});
+
+t.test('events are read for one pod at a time that hangs without a word, and tell why', async (t) => {
+  const ready = (s: PoolSituation) => conditionOf(decidePool(s), 'Ready');
+  const young = decidePool(situation({}, many(3, 'starting', { age: 4 })));
+  t.equal(young.readEvents, undefined);
+  t.match(young.ending, { type: 'wait', ms: 6_000 }, 'not before ten seconds');
+  const pods = [warm('starting', { age: 11 }), warm('starting', { age: 20 }), warm('ready')];
+  const silent = decidePool(situation({}, pods));
+  t.equal(silent.readEvents, pods[1], 'of the oldest');
+  t.match(conditionOf(silent, 'Ready'), { reason: 'Filling' });
+  const trouble = { reason: 'FailedMount', message: 'configmap "gone" not found' };
+  const told = { pod: pods[1]?.metadata.uid, readAt: NOW - 1_000, trouble };
+  const memory = memoryOf({ podEvents: told });
+  const knows = decidePool(situation({}, pods, { memory }));
+  t.equal(knows.readEvents, undefined, 'not again at once');
+  t.match(knows.ending, { type: 'wait', ms: 29_000 });
+  t.match(conditionOf(knows, 'Ready'), { reason: 'FailedMount', message: /gone" not found; check that the claim/ });
+  t.match(conditionOf(knows, 'Progressing'), { status: 'True' }, 'the other one may only start');
+  const alone = decidePool(situation({}, pods.slice(1), { memory }));
+  t.match(conditionOf(alone, 'Progressing'), { status: 'False', reason: 'FailedMount' });
+  const [, hung = warm('ready')] = pods;
+  const going = { ...hung, status: READY };
+  t.match(ready(situation({}, [going, warm('ready')], { memory })), { reason: 'Filling' }, 'forgotten when it goes on');
 });
 
 t.test('a status that differs in counts only waits its second', async (t) => {

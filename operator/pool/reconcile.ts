@@ -20,6 +20,7 @@ import type { CrashPolicy } from '../backoff.js';
 import type { Children } from '../children.js';
 import type { Claimer } from '../claim/claim.js';
 import type { Installation } from '../install.js';
+import type { PodEvents } from '../sandbox/podevents.js';
 import { shardKey } from '../shard.js';
 import { isReady, type World } from '../world.js';
 import type { Asks } from './asks.js';
@@ -29,6 +30,7 @@ import { placedTemplate } from './placed.js';
 import { createRefill } from './refill.js';
 import type { PoolDecision, PoolMemory, PoolSituation } from './situation.js';
 import { countWaiting } from './waiting.js';
+import { lastWords } from './trouble.js';
 import type { TemplateHash } from './warm.js';
 
 export interface PoolReconcilerOptions {
@@ -43,6 +45,7 @@ export interface PoolReconcilerOptions {
   startDeadlineMs: number;
   hashOf(template: SandboxTemplateSpec): TemplateHash;
   asks: Pick<Asks, 'since' | 'forget'>;
+  podEvents: PodEvents;
 }
 
 export function createPoolReconciler(options: PoolReconcilerOptions): Reconcile {
@@ -121,13 +124,26 @@ export function createPoolReconciler(options: PoolReconcilerOptions): Reconcile 
     };
   };
 
+  const noteFailure = (memory: PoolMemory, pod: Pod): void => {
+    memory.failures += 1;
+    // One may have been ended from outside; several in a row have a cause.
+    if (memory.failures > 1) memory.trouble = lastWords({ memory, now: clock.now() }, pod);
+  };
+
+  const readEvents = async (memory: PoolMemory, pod: Pod, signal: AbortSignal): Promise<void> => {
+    const { uid } = pod.metadata;
+    const before = memory.podEvents?.pod === uid ? memory.podEvents?.trouble : undefined;
+    const told = await options.podEvents.trouble(pod, signal);
+    memory.podEvents = { pod: uid, readAt: clock.now(), trouble: told ?? before };
+  };
+
   const remove = async ({ pod, failed }: PoolDecision['remove'][number], memory: PoolMemory, signal: AbortSignal) => {
     // A claim that has it already wins; the pod then leaves the pool by itself.
     if (!claimer.reserve(pod)) return;
     try {
       const { name, namespace = '', uid = '' } = pod.metadata;
       await children.deletePod({ name, namespace, uid }, false, signal);
-      if (failed) memory.failures += 1;
+      if (failed) noteFailure(memory, pod);
     } finally {
       claimer.release(pod);
     }
@@ -184,6 +200,7 @@ export function createPoolReconciler(options: PoolReconcilerOptions): Reconcile 
     if (decision.remove.some(({ failed }) => failed)) refill.holdBack(memory);
     for (const orphan of decision.sweep) await sweep(orphan, signal);
     const refilled = await refill.create(situation, decision.create, signal);
+    if (decision.readEvents !== undefined) await readEvents(memory, decision.readEvents, signal);
     // What was created is in the cache already: the status says so at once.
     const after = decidePool(observe(world.pools.get(key) ?? pool, memory));
     return [refilled, await saveStatus(situation, after), after.ending].reduce(collapse);

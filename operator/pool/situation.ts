@@ -3,7 +3,7 @@ import type { SandboxPool, SandboxPoolStatus, SandboxTemplateSpec } from '../../
 import type { Pod } from '../../kube/kinds.js';
 import type { Outcome } from '../../kube/outcome.js';
 import type { KubeObject } from '../../kube/types.js';
-import type { Report } from '../sandbox/situation.js';
+import type { PodEventFacts, Report } from '../sandbox/situation.js';
 import type { Bucket } from './bucket.js';
 import type { Peak } from './demand.js';
 import type { TemplateHash } from './warm.js';
@@ -27,6 +27,8 @@ export interface PoolMemory {
   pausedUntil?: number;
   /** Why, in the API server's or the pods' words. */
   trouble?: { reason: string; message: string };
+  /** What the Events of one pod told, and when they were read, ms since 1970. */
+  podEvents?: PodEventFacts & { pod: string | undefined };
   /** When the status was last written, ms since 1970. */
   wroteAt: number;
   /** How long its pods take to start, as last seen, ms. */
@@ -64,6 +66,8 @@ export interface PoolDecision {
   /** Pods to delete; those that failed by themselves are counted. */
   remove: { pod: Pod; failed: boolean }[];
   sweep: PoolSituation['orphans'];
+  /** A pod that hangs without a word in its status. */
+  readEvents?: Pod | undefined;
   status: SandboxPoolStatus;
   reports: Report[];
   ending: Outcome;

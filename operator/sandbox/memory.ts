@@ -10,7 +10,7 @@ export interface Memory {
   /** Of this pod: its agent server is being told that it ends, or was. By pod, or a container that restarts could stay for ever. */
   farewell(key: string, pod: Pod | undefined): 'asked' | 'over' | undefined;
   noteFarewell(key: string, pod: Pod, state: 'asked' | 'over'): void;
-  /** What the Events of this pod told. */
+  /** What the Events of this pod told; the last that they told, if they tell nothing now. */
   podEvents(key: string, pod: Pod | undefined): PodEventFacts | undefined;
   notePodEvents(key: string, pod: Pod, facts: PodEventFacts): void;
   refusal(key: string): Refusal | undefined;
@@ -64,7 +64,12 @@ export function createMemory(): Memory {
       const known = entries.get(key)?.podEvents;
       return pod !== undefined && known?.pod === pod.metadata.uid ? known?.facts : undefined;
     },
-    notePodEvents: (key, pod, facts) => void (entry(key).podEvents = { pod: pod.metadata.uid, facts }),
+    notePodEvents(key, pod, { readAt, trouble }) {
+      const { uid } = pod.metadata;
+      const own = entry(key);
+      const before = own.podEvents?.pod === uid ? own.podEvents?.facts.trouble : undefined;
+      own.podEvents = { pod: uid, facts: { readAt, trouble: trouble ?? before } };
+    },
     refusal: (key) => entries.get(key)?.refusal,
     noteRefusal(key, refusal, now) {
       const own = entry(key);

@@ -8,9 +8,10 @@ import { EVENT, type CoreEvent, type Pod } from '../../kube/kinds.js';
 import type { Clock } from '../../kube/types.js';
 import { timeMs } from '../durations.js';
 import { filled, type Bucket } from '../pool/bucket.js';
+import type { PodState } from './podstate.js';
 
 /** The kubelet's and the attach controller's own words. */
-const TELLING: ReadonlySet<string> = new Set([
+export const TELLING: ReadonlySet<string> = new Set([
   'FailedMount',
   'FailedAttachVolume',
   'FailedMapVolume',
@@ -20,6 +21,10 @@ const MESSAGE_LIMIT = 500;
 /** Most Events that one question answers. */
 const LIMIT = 50;
 const TIMEOUT_MS = 5_000;
+/** A container that is not created for this long after its pod, ms, has a reason that only the pod's Events tell. */
+const QUIET_MS = 10_000;
+/** They are read again this often, ms, while that lasts. */
+const EVERY_MS = 30_000;
 /** Of all pods together: a thousand that hang at once must not become a thousand lists. */
 const RATE = { perSecond: 2, burst: 10 };
 
@@ -27,6 +32,14 @@ export interface Trouble {
   reason: string;
   message: string;
 }
+
+/** Its status does not tell what it waits for. */
+export const isQuiet = ({ kind, ready }: PodState): boolean =>
+  kind === 'starting' && ready.reason === 'ContainerCreating';
+
+/** When the Events of a pod that is quiet are due, ms since 1970; `readAt`: when they were read last. */
+export const readAtMs = (pod: Pod, readAt: number | undefined, now: number): number =>
+  readAt === undefined ? (timeMs(pod.metadata.creationTimestamp) ?? now) + QUIET_MS : readAt + EVERY_MS;
 
 /** The newest Event that tells why. */
 export function troubleOf(events: readonly CoreEvent[], pod: Pod): Trouble | undefined {
@@ -42,7 +55,7 @@ const lastSeen = ({ lastTimestamp, eventTime, metadata }: CoreEvent): number =>
   timeMs(lastTimestamp ?? eventTime ?? metadata.creationTimestamp) ?? 0;
 
 export interface PodEvents {
-  /** Undefined also when they cannot be read now: that must hold nothing up. */
+  /** Undefined also when they cannot be read now: that must hold nothing up, and takes back nothing told before. */
   trouble(pod: Pod, signal: AbortSignal): Promise<Trouble | undefined>;
 }
 

@@ -9,6 +9,7 @@ import { advised } from './advice.js';
 import { NOT_PAUSED, no, workspaceFact, yes, type Facts } from './conditions.js';
 import { adoptions, decision, deletion, fail, going, pauseItself, sooner, wait } from './parts.js';
 import { idleVerdict, lastActivity } from './lifecycle.js';
+import { isQuiet, readAtMs } from './podevents.js';
 import { LOSS_CAUSES, podState, type Fact, type PodState } from './podstate.js';
 import type { Action, Decision, Report, Situation } from './situation.js';
 import { statusOf, WITHOUT_POD } from './status.js';
@@ -17,10 +18,6 @@ import { statusOf, WITHOUT_POD } from './status.js';
 const ACTIVITY_STEP_MS = 300_000;
 /** A claim's Secret and workspace change hands this much later, ms: in a burst, other claims come first. */
 const ADOPT_AFTER_MS = 1_000;
-/** A container that is not created for this long after its pod, ms, has a reason that only the pod's Events tell. */
-const QUIET_MS = 10_000;
-/** They are read again this often, ms, while that lasts. */
-const EVENTS_EVERY_MS = 30_000;
 /** Reasons worth an Event when they come up. */
 const NOTABLE = new Set([
   'ImagePullFailed',
@@ -79,14 +76,12 @@ function withTrouble(s: Situation, state: PodState): PodState {
   const trouble = s.podEvents?.trouble;
   return trouble === undefined || !isQuiet(state) ? state : { ...state, ready: no(trouble.reason, trouble.message) };
 }
-const isQuiet = ({ kind, ready }: PodState): boolean => kind === 'starting' && ready.reason === 'ContainerCreating';
 
 /** Not ready yet, or not any more. Where its status is silent, its Events are read now and then. */
 function unready(s: Situation, pod: Pod, parts: Pick<Decision, 'status' | 'reports' | 'actions'>): Decision {
   const ending = untilDeadline(s, pod);
   if (!isQuiet(podState(pod))) return decision({ ...parts, ending });
-  const born = timeMs(pod.metadata.creationTimestamp) ?? s.now;
-  const readAt = s.podEvents === undefined ? born + QUIET_MS : s.podEvents.readAt + EVENTS_EVERY_MS;
+  const readAt = readAtMs(pod, s.podEvents?.readAt, s.now);
   if (readAt > s.now) return decision({ ...parts, ending: sooner(ending, readAt - s.now, 'events of the pod') });
   return decision({ ...parts, actions: [...parts.actions, { do: 'readPodEvents', pod }] });
 }
