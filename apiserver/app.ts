@@ -33,6 +33,8 @@ import { sandboxRoutes } from './routes/sandboxes.js';
 import { sandboxSecretRoutes } from './routes/sandbox-secrets.js';
 import { secretRoutes } from './routes/secrets.js';
 import { settingsRoutes } from './routes/settings.js';
+import { sharedRoutes } from './routes/shared.js';
+import { shareRoutes } from './routes/shares.js';
 import { skillRoutes } from './routes/skills.js';
 import { specRoutes } from './routes/specs.js';
 import { startRoutes } from './routes/starts.js';
@@ -59,6 +61,7 @@ const USER_ROUTES: Plugin[] = [
   sandboxRoutes,
   secretRoutes,
   settingsRoutes,
+  shareRoutes,
   skillRoutes,
   specRoutes,
   startRoutes,
@@ -87,6 +90,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   loginRoutes(app, deps);
   deviceRoutes(app, deps);
   identityRoutes(app, deps);
+  await app.register((scope, _options, done) => (sharedRoutes(scope, deps), done()), { prefix: '/api' });
   await app.register(
     async (scope) => {
       requireUser(scope, deps.db.prisma, deps.identify);

@@ -3,8 +3,9 @@ import type { Deps } from '../deps.js';
 import type { Conversation, Prisma, PrismaClient } from '../db/generated/client.js';
 import { conversationDashed } from '../../contracts/names.js';
 import { endpointOf } from '../agent/http.js';
+import { tellSandbox } from '../shares/shares.js';
 
-type Needs = Pick<Deps, 'db' | 'control' | 'directory' | 'agents' | 'starts' | 'config' | 'log' | 'archive'>;
+type Needs = Pick<Deps, 'db' | 'clock' | 'control' | 'directory' | 'agents' | 'starts' | 'config' | 'log' | 'archive'>;
 
 /**
  * Throws ApiError `cluster_unavailable` or `archive_unavailable` and keeps the rows when the sandbox could not be deleted or
@@ -15,8 +16,12 @@ export async function removeConversation(deps: Needs, conversation: Conversation
   const { prisma } = deps.db;
   await deps.starts.cancel(id);
   const others = await prisma.conversation.count({ where: { sandboxId, id: { not: id } } });
+  await prisma.share.deleteMany({ where: { conversationId: id } });
   if (others === 0) await deps.control.remove(sandboxId);
-  else await forgetInAgent(deps, conversation);
+  else {
+    await tellSandbox(deps, sandboxId);
+    await forgetInAgent(deps, conversation);
+  }
   await deps.archive?.keep(conversation);
   const tasks = await prisma.startTask.findMany({ where: { conversationId: id }, select: { id: true } });
   const targets = [id, ...tasks.map((task) => `task-${task.id}`)];

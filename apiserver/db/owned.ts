@@ -13,6 +13,7 @@ export type OwnedDb = Pick<
   | 'secret'
   | 'providerToken'
   | 'conversation'
+  | 'share'
   | 'startTask'
   | 'event'
   | 'pendingMessage'

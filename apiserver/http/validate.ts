@@ -40,6 +40,13 @@ const text = z.string().max(2000);
 export const idPath = z.object({ id: text });
 export const namedPath = z.object({ name: text });
 
+/** A path of that host only: `//elsewhere` would leave it. */
+export const localPathSchema = z
+  .string()
+  .max(4000)
+  .regex(/^\/(?![/\\])/, 'Input should be a path')
+  .default('/');
+
 /** A repeated query parameter, as a list. */
 export const repeated = z.union([text, z.array(text)]).transform((value) => (Array.isArray(value) ? value : [value]));
 

@@ -1,13 +1,13 @@
 import { z } from 'zod';
-import { PASS_PARAMETER, PASS_PATH, signPass } from '../../contracts/tokens.js';
+import { signPass } from '../../contracts/tokens.js';
 import { PORT_NAMES } from '../../contracts/ports.js';
-import { sandboxUrl, type PortRef } from '../../contracts/urls.js';
+import { entryUrl, type PortRef } from '../../contracts/urls.js';
 import type { Sandbox } from '../../contracts/resources.js';
 import type { Deps } from '../deps.js';
 import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
 import { sliceByOffset } from '../http/page.js';
-import { idPath, limit, pageId, repeated } from '../http/validate.js';
+import { idPath, limit, localPathSchema, pageId, repeated } from '../http/validate.js';
 import type { User } from '../identity/identity.js';
 import { mayHoldKeys } from '../identity/scopes.js';
 import { newSandboxId, specFrom } from '../sandboxes/control.js';
@@ -19,12 +19,7 @@ const createQuery = z.object({ sandbox_spec_id: z.string().max(253).optional() }
 const deleteQuery = z.object({ sandbox_id: z.string().max(253) });
 const entryBody = z.object({
   port: z.union([z.enum(PORT_NAMES as [string, ...string[]]), z.number().int().min(1).max(65535)]),
-  // A path of that host only: `//elsewhere` would leave it.
-  path: z
-    .string()
-    .max(4000)
-    .regex(/^\/(?![/\\])/, 'Input should be a path')
-    .default('/'),
+  path: localPathSchema,
 });
 
 const MAX_IDS = 100;
@@ -108,12 +103,12 @@ export function sandboxRoutes(app: Api, deps: Deps): void {
 
   app.post('/sandboxes/:id/entry', { schema: { params: idPath, body: entryBody } }, ({ params, body, user }) => {
     const { port, path } = body;
-    return { url: entryUrl(deps, own(user, params.id), { port: port as PortRef, path, user }) };
+    return { url: ownersUrl(deps, own(user, params.id), { port: port as PortRef, path, user }) };
   });
 }
 
 /** A URL at the gateway that lets one browser into one port, for a minute. Throws ApiError 409 before there is a pod. */
-function entryUrl(
+function ownersUrl(
   { config, clock }: Deps,
   sandbox: Sandbox,
   wanted: { port: PortRef; path: string; user: User },
@@ -122,8 +117,7 @@ function entryUrl(
   if (slot === undefined || statusOf(sandbox) !== 'RUNNING') throw new ApiError('sandbox_not_running');
   const exp = Math.floor(clock.now() / 1000) + PASS_SECONDS;
   const pass = signPass(config.secrets[0], { use: 'entry', slot, owner: wanted.user.id, epoch: keyEpoch, exp });
-  const query = new URLSearchParams({ [PASS_PARAMETER]: pass, to: wanted.path });
-  return `${sandboxUrl(config.gateway, slot, wanted.port)}${PASS_PATH}?${query.toString()}`;
+  return entryUrl(config.gateway, { slot, port: wanted.port, pass, to: wanted.path });
 }
 
 function shown({ config, templates }: Deps, sandbox: Sandbox, user: User): Record<string, unknown> {

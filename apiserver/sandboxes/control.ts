@@ -19,6 +19,8 @@ export interface SandboxControl {
   }): Promise<Sandbox>;
   /** Throws ApiError `not_found` when it is gone. */
   setRunState(id: string, runState: 'Running' | 'Paused'): Promise<Sandbox>;
+  /** Replaces who else may reach ports. Throws ApiError `not_found` when it is gone. */
+  setShares(id: string, shares: NonNullable<SandboxSpec['shares']>): Promise<Sandbox>;
   /** Resolves when the cluster accepted it, also when there was none. */
   remove(id: string): Promise<void>;
 }
@@ -43,6 +45,13 @@ export function createControl({ client, namespace, directory }: ControlOptions):
     directory.learn(sandbox);
     return sandbox;
   };
+  const patched = async (id: string, spec: Partial<SandboxSpec>): Promise<Sandbox> => {
+    try {
+      return learned(await client.patch<Sandbox>(SANDBOX, ref(id), { spec }, { type: 'merge', timeoutMs: TIMEOUT_MS }));
+    } catch (error) {
+      throw outage(error);
+    }
+  };
   return {
     async create({ id, owner, conversationId, spec = {}, annotations = {} }) {
       const labels = {
@@ -66,20 +75,8 @@ export function createControl({ client, namespace, directory }: ControlOptions):
         return learned(there);
       }
     },
-    async setRunState(id, runState) {
-      try {
-        return learned(
-          await client.patch<Sandbox>(
-            SANDBOX,
-            ref(id),
-            { spec: { runState } },
-            { type: 'merge', timeoutMs: TIMEOUT_MS },
-          ),
-        );
-      } catch (error) {
-        throw outage(error);
-      }
-    },
+    setRunState: (id, runState) => patched(id, { runState }),
+    setShares: (id, shares) => patched(id, { shares }),
     async remove(id) {
       try {
         await client.delete(SANDBOX, ref(id), { timeoutMs: TIMEOUT_MS });

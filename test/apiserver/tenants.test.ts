@@ -39,10 +39,15 @@ const rig = await startRig(cluster, db, {
   },
 });
 
-/** Open to everybody: probes, and what a browser needs before its login. */
+/** Open to everybody: probes, what a browser needs before its login, and what a share link opens. */
 const OPEN = [
   'GET /alive',
   'GET /api/identity',
+  'GET /api/shared-conversations',
+  'GET /api/shared-events',
+  'GET /api/shared-events/:conversation_id/:event_id',
+  'GET /api/shared-events/count',
+  'GET /api/shared-events/search',
   'GET /api/v1/web-client/config',
   'GET /health',
   'GET /oauth/callback',
@@ -51,6 +56,7 @@ const OPEN = [
   'GET /server_info',
   'POST /api/authenticate',
   'POST /api/logout',
+  'POST /api/shared-conversations/:id/entry',
   'POST /oauth/backchannel-logout',
   'POST /oauth/device/authorize',
   'POST /oauth/device/token',
@@ -169,6 +175,19 @@ await db.prisma.startTask.create({
     request: { title: MARK },
   },
 });
+const shareSecret = newId();
+const shareId = newId();
+await db.prisma.share.create({
+  data: {
+    id: shareId,
+    ownerId: userId.owner,
+    conversationId,
+    name: MARK,
+    hash: digestOf(shareSecret),
+    ports: [],
+    expiresAt: new Date(Date.now() + HOUR),
+  },
+});
 await db.prisma.secret.create({ data: { ownerId: userId.owner, name: MARK, value: 'sealed' } });
 await db.prisma.pendingMessage.create({
   data: {
@@ -196,6 +215,7 @@ async function ownersThings(): Promise<string> {
     db.prisma.secret.findMany(where),
     db.prisma.pendingMessage.findMany(where),
     db.prisma.settings.findMany(where),
+    db.prisma.share.findMany(where),
     db.prisma.apiKey.findMany({ ...where, select: { id: true, name: true, scopes: true } }),
   ]);
   const sandbox = await cluster.client.get<Sandbox>(SANDBOX, { namespace: cluster.namespace, name: sandboxName });
@@ -208,6 +228,7 @@ async function ownersThings(): Promise<string> {
 function pathOf(path: string): string {
   return path
     .replace(/:(\w+)/g, (_, name: string) => {
+      if (/share/.test(name)) return shareId;
       if (/task/.test(name)) return taskId;
       if (/key/.test(name)) return ownersKeyId;
       if (/sandbox|runtime/.test(name)) return sandboxName;
@@ -325,6 +346,30 @@ t.test('another user sees and changes nothing of the owner', async (t) => {
     if (now !== before) return t.fail(`${route.method} ${route.path} (${status}) changed what is the owner's`);
   }
   t.pass(`${closed.length} routes asked`);
+});
+
+t.test('what a share link opens is closed to everybody without it', async (t) => {
+  const shared = routes.filter(({ path }) => path.startsWith('/api/shared-'));
+  const before = await ownersThings();
+  const callers: Record<string, string>[] = [
+    {},
+    { 'x-sandlot-share': newId() },
+    { 'x-api-key': keys.other },
+    { 'x-api-key': keys.owner },
+  ];
+  const query = `?ids=${conversationId}&id=e1&conversation_id=${conversationId}`;
+  const asks = ({ method, path }: Route, headers: Record<string, string>) =>
+    rig.call(method, pathOf(path) + (method === 'GET' ? query : ''), method === 'GET' ? undefined : BODY, headers);
+  for (const route of shared)
+    for (const headers of callers) {
+      const { status, text } = await asks(route, headers);
+      if (text.includes(MARK) || text.includes('"e1"') || status >= 500)
+        t.fail(`${nameOf(route)} answers ${status}: ${text.slice(0, 200)}`);
+    }
+  t.equal(await ownersThings(), before, 'nothing changed');
+  const told: string[] = [];
+  for (const route of shared) told.push((await asks(route, { 'x-sandlot-share': shareSecret })).text);
+  t.ok(told.filter((text) => text.includes(MARK)).length >= 4, 'with the link it is there');
 });
 
 t.test('the owner does see them', async (t) => {
