@@ -67,13 +67,14 @@ const isOfUse = ({ reason }: { reason: string }) => isRefusal(reason);
 
 /** Environment, most conditions and the rest stay out of memory. */
 function slimSandbox({ metadata, spec, status }: Sandbox): Sandbox {
-  const { name, namespace, uid, resourceVersion, deletionTimestamp, labels, annotations } = metadata;
+  const { name, namespace, uid, resourceVersion, creationTimestamp, deletionTimestamp, labels, annotations } = metadata;
   return {
     metadata: {
       name,
       ...(namespace === undefined ? {} : { namespace }),
       ...(uid === undefined ? {} : { uid }),
       ...(resourceVersion === undefined ? {} : { resourceVersion }),
+      ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
       ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
       ...(labels === undefined ? {} : { labels }),
       ...(annotations === undefined ? {} : { annotations }),

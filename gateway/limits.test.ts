@@ -1,4 +1,5 @@
 /** Limits per sandbox and per user; streams apart. */
+import type { RequestListener } from 'node:http';
 import t from 'tap';
 import { ask, gatewayFor, get, pod } from './testing/client.js';
 import { addPod, hostOf, keyOf, sandboxOf, slotNamed, waitFor } from './testing/harness.js';
@@ -8,15 +9,15 @@ const B = slotNamed('b');
 const C = slotNamed('c');
 
 t.test('a user has limits over all sandboxes, and streams are no requests', async (t) => {
-  const { port } = await pod(t, (request, response) => {
+  const answer: RequestListener = (request, response) => {
     if (request.url === '/now') response.end('now');
     if (request.url !== '/stream') return;
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.write('data: 1\n\n');
-  });
-  const ports = { agent: port };
-  const gateway = await gatewayFor(t, { [A]: ports, [B]: ports }, { maxUserRequests: 2, maxStreams: 1 });
-  addPod(gateway, C, ports, { spec: { owner: 'bob' } });
+  };
+  const [a, b, c] = await Promise.all([A, B, C].map(async () => ({ agent: (await pod(t, answer)).port })));
+  const gateway = await gatewayFor(t, { [A]: a ?? {}, [B]: b ?? {} }, { maxUserRequests: 2, maxStreams: 1 });
+  addPod(gateway, C, c ?? {}, { spec: { owner: 'bob' } });
   const loadOf = (slot: string) => gateway.table.bySlot(slot)?.ownerLoad;
   const open = async (slot: string, path: string) => {
     const asking = ask(gateway.port, slot, path);

@@ -5,18 +5,14 @@
 import { createHash } from 'node:crypto';
 import { sessionKey } from '../contracts/keys.js';
 import { ANNOTATION, LABEL } from '../contracts/labels.js';
-import { conversationHex, SLOT_PATTERN } from '../contracts/names.js';
+import { conversationHex, SLOT_PATTERN, slotOfSandbox } from '../contracts/names.js';
 import { PORT_NAMES, type PortName } from '../contracts/ports.js';
 import type { Sandbox, SandboxTemplate } from '../contracts/resources.js';
 import type { PortRef } from '../contracts/urls.js';
 import type { EndpointSlice } from '../kube/kinds.js';
-
-/** Where the pod of a slot answers, as an EndpointSlice says. Nothing else is ever dialled. */
-export interface Address {
-  ip: string;
-  ready: boolean;
-  ports: ReadonlyMap<string, number>;
-}
+import { createAddresses, sameAddress, type Address } from './addresses.js';
+import { createClaims } from './claims.js';
+import { createOwners, createTemplates, type OwnerLoad, type TemplateRules } from './common.js';
 
 /** Counters of a slot that outlive changes of its route. */
 export interface Load {
@@ -58,25 +54,12 @@ export interface Route {
   reportedTraffic: number;
 }
 
-/** What sandboxes take from their template; kept in step with it. */
-export interface TemplateRules {
-  wakeOnRequest: boolean;
-}
-
 const REFUSALS = ['OwnerLimitReached', 'NamespaceLimitReached', 'QuotaExceeded'] as const;
 export type Refusal = (typeof REFUSALS)[number];
 export const isRefusal = (reason: string): reason is Refusal => (REFUSALS as readonly string[]).includes(reason);
 
 /** Whether authorised requests resume it. */
 export const wakesOnRequest = (route: Route): boolean => route.wakeOnRequest ?? route.template?.wakeOnRequest ?? false;
-
-/** Counters of all sandboxes of one owner. */
-export interface OwnerLoad {
-  requests: number;
-  streams: number;
-  /** Sandboxes that refer to it. */
-  routes: number;
-}
 
 export interface Share {
   /** Names and numbers; undefined for every port of visibility Shared. */
@@ -112,122 +95,122 @@ interface Listeners {
 /** Keys are indexed by their hash, so that a lookup's duration tells nothing about keys that nearly match. */
 const hashOf = (key: string) => createHash('sha256').update(key).digest('base64');
 
-export function createTable(secret: string, listeners: Listeners = {}): RouteTable {
-  const slots = new Map<string, Route>();
-  const conversations = new Map<string, string>();
-  const keys = new Map<string, string>();
-  /** Also of templates that are not there (yet): routes refer to these objects. */
-  const templates = new Map<string, TemplateRules>();
-  const rulesOf = (id: string): TemplateRules => {
-    const rules = templates.get(id) ?? { wakeOnRequest: false };
-    templates.set(id, rules);
-    return rules;
-  };
-  /** Sandbox → what the indexes hold for it. */
-  const indexed = new Map<string, { slot: string; key: string; conversations: string[] }>();
-  /** slot → slice → address: a pod may stand in several slices for a moment, and in one per address family. */
-  const addresses = new Map<string, Map<string, Address>>();
-  const slotsOfSlice = new Map<string, Set<string>>();
+/** What the table holds for one Sandbox, whether or not the slot that it says is its own. */
+interface Entry {
+  route: Route;
+  keyHash: string;
+  conversations: readonly string[];
+}
 
-  const forget = (id: string) => {
-    const entry = indexed.get(id);
-    const route = slots.get(entry?.slot ?? '');
-    if (entry === undefined || route === undefined) return undefined;
-    indexed.delete(id);
-    slots.delete(entry.slot);
-    keys.delete(entry.key);
-    for (const conversation of entry.conversations)
-      if (conversations.get(conversation) === entry.slot) conversations.delete(conversation);
-    return route;
+export function createTable(secret: string, listeners: Listeners = {}): RouteTable {
+  const entries = new Map<string, Entry>();
+  /** What requests see: for each slot the route of the Sandbox whose it is, with the address. */
+  const slots = new Map<string, Route>();
+  /** Hash of a session key → slot. */
+  const keys = new Map<string, string>();
+  const shownKeys = new Map<string, string>();
+  const slotClaims = createClaims();
+  const conversationClaims = createClaims();
+  const addresses = createAddresses();
+  const templates = createTemplates();
+  const owners = createOwners();
+
+  /** To be followed by `show` of its slot. */
+  const withdraw = (id: string): Entry | undefined => {
+    const entry = entries.get(id);
+    if (entry === undefined) return undefined;
+    entries.delete(id);
+    slotClaims.drop(entry.route.slot, id);
+    for (const conversation of entry.conversations) conversationClaims.drop(conversation, id);
+    return entry;
   };
-  const owners = new Map<string, OwnerLoad>();
-  const takeOwner = (owner: string): OwnerLoad => {
-    const load = owners.get(owner) ?? { requests: 0, streams: 0, routes: 0 };
-    load.routes++;
-    owners.set(owner, load);
-    return load;
+  const release = (entry: Entry | undefined) => {
+    if (entry === undefined) return;
+    owners.drop(entry.route);
+    templates.drop(entry.route.template);
   };
-  const dropOwner = (route: Route | undefined) => {
-    if (route !== undefined && --route.ownerLoad.routes === 0) owners.delete(route.owner);
+  /** Shows the Sandbox that a slot belongs to now, and no key but its own. */
+  const show = (slot: string) => {
+    keys.delete(shownKeys.get(slot) ?? '');
+    const entry = entries.get(slotClaims.holder(slot) ?? '');
+    if (entry === undefined) {
+      shownKeys.delete(slot);
+      slots.delete(slot);
+      return;
+    }
+    slots.set(slot, { ...entry.route, address: addresses.of(slot) });
+    shownKeys.set(slot, entry.keyHash);
+    keys.set(entry.keyHash, slot);
   };
   const left = (slot: string) => {
+    show(slot);
     listeners.moved?.(slot);
     listeners.changed?.(slot);
   };
   const place = (slot: string) => {
-    const best = bestOf(addresses.get(slot));
+    const address = addresses.of(slot);
     const route = slots.get(slot);
-    if (route === undefined || sameAddress(route.address, best)) return;
-    const moved = route.address?.ip !== best?.ip;
-    slots.set(slot, { ...route, address: best });
-    if (moved) listeners.moved?.(slot);
+    if (route === undefined || sameAddress(route.address, address)) return;
+    slots.set(slot, { ...route, address });
+    if (route.address?.ip !== address?.ip) listeners.moved?.(slot);
     listeners.changed?.(slot);
-  };
-  const removeSlice = (slice: EndpointSlice) => {
-    const id = idOf(slice.metadata);
-    const affected = slotsOfSlice.get(id) ?? new Set<string>();
-    slotsOfSlice.delete(id);
-    for (const slot of affected) {
-      const held = addresses.get(slot);
-      held?.delete(id);
-      if (held?.size === 0) addresses.delete(slot);
-    }
-    return affected;
   };
   return {
     bySlot: (slot) => slots.get(slot),
-    byConversation: (hex) => slots.get(conversations.get(hex) ?? ''),
+    byConversation(hex) {
+      const entry = entries.get(conversationClaims.holder(hex) ?? '');
+      return entry === undefined ? undefined : slots.get(entry.route.slot);
+    },
     byKey: (key) => slots.get(keys.get(hashOf(key)) ?? ''),
     routes: () => slots.values(),
     upsertSandbox(sandbox) {
       const id = idOf(sandbox.metadata);
-      const before = forget(id);
+      const before = withdraw(id);
       const slot = sandbox.status?.slot;
       const isGone = sandbox.metadata.deletionTimestamp !== undefined;
-      if (before !== undefined && (before.slot !== slot || isGone)) left(before.slot);
-      if (slot === undefined || !SLOT_PATTERN.test(slot) || isGone) return dropOwner(before);
-      const load = before?.slot === slot ? before.load : { requests: 0, streams: 0, lastTraffic: 0 };
+      const from = before?.route.slot;
+      if (from !== undefined && (from !== slot || isGone)) left(from);
+      if (slot === undefined || !SLOT_PATTERN.test(slot) || isGone) return release(before);
+      const load = from === slot && before !== undefined ? before.route.load : newLoad();
+      const route = routeOf(sandbox, slot, secret, load);
       const { template } = sandbox.spec;
-      const rules = template === undefined ? undefined : rulesOf(idOf({ ...sandbox.metadata, name: template }));
-      const route = { ...routeOf(sandbox, slot, secret, load), template: rules };
-      const ownerLoad = takeOwner(route.owner);
+      const rules = template === undefined ? undefined : templates.take(idOf({ ...sandbox.metadata, name: template }));
+      const entry: Entry = {
+        route: { ...route, template: rules, ownerLoad: owners.take(route.owner) },
+        keyHash: hashOf(route.key),
+        conversations: conversationsOf(sandbox),
+      };
       // Only now: the counters of an owner's last sandbox must outlive its changes.
-      dropOwner(before);
-      slots.set(slot, { ...route, ownerLoad, address: bestOf(addresses.get(slot)) });
+      release(before);
+      entries.set(id, entry);
+      const claimant = {
+        id,
+        owner: route.owner,
+        createdAt: Date.parse(sandbox.metadata.creationTimestamp ?? '') || 0,
+        isByUid: false,
+      };
+      slotClaims.add(slot, { ...claimant, isByUid: slotOfSandbox(sandbox.metadata.uid ?? '') === slot });
+      for (const conversation of entry.conversations) conversationClaims.add(conversation, claimant);
+      show(slot);
       listeners.changed?.(slot);
-      const entry = { slot, key: hashOf(route.key), conversations: conversationsOf(sandbox) };
-      indexed.set(id, entry);
-      keys.set(entry.key, slot);
-      for (const conversation of entry.conversations) conversations.set(conversation, slot);
     },
     removeSandbox(sandbox) {
-      const before = forget(idOf(sandbox.metadata));
-      dropOwner(before);
-      if (before !== undefined) left(before.slot);
+      const before = withdraw(idOf(sandbox.metadata));
+      release(before);
+      if (before !== undefined) left(before.route.slot);
     },
-    upsertTemplate({ metadata, spec }) {
-      rulesOf(idOf(metadata)).wakeOnRequest = spec.lifecycle?.wakeOnRequest ?? false;
-    },
-    removeTemplate({ metadata }) {
-      rulesOf(idOf(metadata)).wakeOnRequest = false;
-    },
+    upsertTemplate: ({ metadata, spec }) => templates.set(idOf(metadata), spec.lifecycle?.wakeOnRequest ?? false),
+    removeTemplate: ({ metadata }) => templates.remove(idOf(metadata)),
     upsertSlice(slice) {
-      const affected = removeSlice(slice);
-      const id = idOf(slice.metadata);
-      const now = addressesOf(slice);
-      slotsOfSlice.set(id, new Set(now.keys()));
-      for (const [slot, address] of now) {
-        const held = addresses.get(slot) ?? new Map<string, Address>();
-        addresses.set(slot, held.set(id, address));
-        affected.add(slot);
-      }
-      for (const slot of affected) place(slot);
+      for (const slot of addresses.upsert(slice)) place(slot);
     },
     removeSlice(slice) {
-      for (const slot of removeSlice(slice)) place(slot);
+      for (const slot of addresses.remove(slice)) place(slot);
     },
   };
 }
+
+const newLoad = (): Load => ({ requests: 0, streams: 0, lastTraffic: 0 });
 
 const idOf = (metadata: { namespace?: string; name: string }) => `${metadata.namespace ?? ''}/${metadata.name}`;
 
@@ -298,34 +281,6 @@ function conversationsOf(sandbox: Sandbox): string[] {
     .filter((id) => id !== undefined)
     .map(conversationHex)
     .filter((id) => /^[0-9a-f]{32}$/.test(id));
-}
-
-/** Addresses by slot. The pod's name is its slot; endpoints of anything else are not ours. */
-function addressesOf(slice: EndpointSlice): Map<string, Address> {
-  const ports = new Map<string, number>();
-  for (const { name, port } of slice.ports ?? []) if (name && port) ports.set(name, port);
-  const found = new Map<string, Address>();
-  if (slice.addressType === 'FQDN') return found;
-  for (const endpoint of slice.endpoints ?? []) {
-    const slot = endpoint.targetRef?.kind === 'Pod' ? endpoint.targetRef.name : undefined;
-    const ip = endpoint.addresses[0];
-    if (slot === undefined || ip === undefined || !SLOT_PATTERN.test(slot)) continue;
-    found.set(slot, { ip, ready: endpoint.conditions?.ready !== false, ports });
-  }
-  return found;
-}
-
-function bestOf(candidates: ReadonlyMap<string, Address> | undefined): Address | undefined {
-  let best: Address | undefined;
-  for (const candidate of candidates?.values() ?? []) if (best === undefined || !best.ready) best = candidate;
-  return best;
-}
-
-function sameAddress(a: Address | undefined, b: Address | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  if (a.ip !== b.ip || a.ready !== b.ready || a.ports.size !== b.ports.size) return false;
-  for (const [name, port] of a.ports) if (b.ports.get(name) !== port) return false;
-  return true;
 }
 
 /** A port of a route: its name when it has one, so that rights do not depend on how it was spelled, and its number. */
