@@ -1,6 +1,7 @@
 /** Leader election on a clock that only the test moves. */
 import t from 'tap';
 import { KubeError } from './errors.js';
+import { createVacantLease } from './lease.js';
 import { createFakeClock } from './testing/clock.js';
 import { electionOn, leaseServer } from './testing/lease-server.js';
 
@@ -140,4 +141,87 @@ t.test('lease: a release whose renewal got no answer', async (t) => {
   mute = false;
   await election.stop();
   t.equal(server.spec()?.holderIdentity, '', 'released all the same');
+});
+
+t.test('lease: a fresh process that finds none does not know whether it was deleted under a leader', async (t) => {
+  const clock = createFakeClock();
+  const server = leaseServer();
+  const a = electionOn(clock, { client: server.clientOf('a'), identity: 'a' });
+  await clock.advance(3_000);
+  server.down.add('a');
+  server.remove();
+  const b = electionOn(clock, { client: server.clientOf('b'), identity: 'b' });
+  for (let ms = 0; ms < 15_000; ms += 500) {
+    t.notOk(b.leads() && a.writeTimeMs() > 0, `never two, ${ms} ms after`);
+    await clock.advance(500);
+  }
+  await clock.advance(1_000);
+  t.same([a.leads(), b.leads(), server.spec()?.holderIdentity], [false, true, 'b']);
+  await Promise.all([a.stop(), b.stop()]);
+});
+
+t.test('lease: a leader whose Lease is deleted between two looks of a candidate is waited for', async (t) => {
+  const clock = createFakeClock();
+  const server = leaseServer();
+  const b = electionOn(clock, { client: server.clientOf('b'), identity: 'b', random: () => 1 });
+  await clock.advance(0);
+  await b.stop();
+  const c = electionOn(clock, { client: server.clientOf('c'), identity: 'c' });
+  server.down.add('c');
+  await clock.advance(100);
+  const a = electionOn(clock, { client: server.clientOf('a'), identity: 'a' });
+  await clock.advance(0);
+  server.down.add('a');
+  server.remove();
+  server.down.delete('c');
+  await clock.advance(9_000);
+  t.same([a.leads(), c.leads()], [true, false]);
+  await clock.advance(8_000);
+  t.same([a.leads(), c.leads()], [false, true]);
+  await Promise.all([a.stop(), c.stop()]);
+});
+
+t.test('lease: whoever knows that nobody leads says so, and the first one starts at once', async (t) => {
+  const clock = createFakeClock();
+  const server = leaseServer();
+  const client = server.clientOf('a');
+  server.remove();
+  await createVacantLease(client, { namespace: 'n', name: 'l' });
+  const a = electionOn(clock, { client, identity: 'a' });
+  await clock.advance(0);
+  t.ok(a.leads());
+  await createVacantLease(client, { namespace: 'n', name: 'l' });
+  t.equal(server.spec()?.holderIdentity, 'a', 'one that is there stays as it is');
+  await a.stop();
+});
+
+t.test('lease: work that does not end at the end of its term', async (t) => {
+  const clock = createFakeClock();
+  const server = leaseServer();
+  const deaf = (identity: string) =>
+    electionOn(clock, { client: server.clientOf(identity), identity, lead: () => new Promise(() => undefined) });
+  const a = deaf('a');
+  await clock.advance(0);
+  let stopped = false;
+  const stopping = a.stop().then(() => (stopped = true));
+  await clock.advance(14_000);
+  t.notOk(stopped, 'its last write may still be under way');
+  await clock.advance(1_001);
+  t.ok(stopped, 'whoever stops it is not held up for longer');
+  t.equal(server.spec()?.holderIdentity, 'a', 'not given back, it runs out');
+  await stopping;
+
+  const b = deaf('b');
+  await clock.advance(20_000);
+  t.ok(b.leads());
+  server.down.add('b');
+  let told: unknown;
+  b.over.catch((error: unknown) => (told = error));
+  await clock.advance(60_000);
+  t.equal(told, undefined, 'calls that are under way may take their time');
+  await clock.advance(20_000);
+  t.match(told, { message: /does not end/ }, 'a process in this state can never lead again: it has to end');
+  t.notOk(b.leads());
+  await b.stop();
+  t.equal(clock.sleepers(), 0);
 });

@@ -43,24 +43,34 @@ export interface LeaderElection {
   writeTimeMs(): number;
   /** Who holds the Lease, as last seen. */
   holder(): string | undefined;
-  /** Ends the term, waits for `lead`, releases the Lease so that another can take it at once. */
+  /**
+   * Ends the term, waits for `lead`, releases the Lease so that another can take it at once. Work that does not end is left
+   * behind when its last write is over; the Lease runs out then.
+   */
   stop(): Promise<void>;
+  /**
+   * Resolves after `stop`. Rejects when the work of a lost term does not end within a minute: this process can never lead
+   * again then and has to end, which is what happens when nobody handles this.
+   */
+  over: Promise<void>;
 }
 
 /** No write may begin any more. */
 const OVER = { monotonic: -Infinity, wall: -Infinity };
 const DURATION = { lease: 15_000, renew: 10_000, retry: 2_000 };
+/** Above the longest call that work without an ear for its signal may be waiting for. */
+const END_MS = 60_000;
 
 /** metav1.MicroTime: exactly six digits. */
 const microTime = (ms: number): string => new Date(ms).toISOString().replace('Z', '000Z');
 
 interface Seen {
   object: LeaseObject | undefined;
-  /** Changes at every renewal. */
-  version: string;
+  /** Changes at every renewal; '': there is none; undefined: never looked. */
+  version: string | undefined;
   /**
-   * Until when it may be another's, on the monotonic clock. A Lease that was deleted under its holder still binds those who
-   * saw it: the holder need not have noticed. (A process that starts just then cannot know.)
+   * Until when it may be another's, on the monotonic clock. One that is not there may have been deleted a moment ago under a
+   * holder who has not noticed, so it binds like one that was just renewed. One without holder binds nobody.
    */
   boundUntil: number;
 }
@@ -77,7 +87,7 @@ export function startLeaderElection(options: LeaseOptions): LeaderElection {
   metrics?.leader(name, false);
   const stopping = new AbortController();
   const ref = { namespace, name };
-  let seen: Seen = { object: undefined, version: '', boundUntil: 0 };
+  let seen: Seen = { object: undefined, version: undefined, boundUntil: 0 };
   let term: { until: { monotonic: number; wall: number }; end: AbortController; ended: Promise<void> } | undefined;
 
   const termLeft = (): number =>
@@ -92,15 +102,17 @@ export function startLeaderElection(options: LeaseOptions): LeaderElection {
     const version = object?.metadata.resourceVersion ?? '';
     if (version === seen.version) return;
     const { holderIdentity, leaseDurationSeconds } = object?.spec ?? {};
-    const boundUntil =
-      object === undefined
-        ? seen.boundUntil
-        : !holderIdentity || holderIdentity === identity
-          ? 0
-          : monotonicNow() + (leaseDurationSeconds ?? duration / 1000) * 1000;
+    const free = object !== undefined && (!holderIdentity || holderIdentity === identity);
+    if (object === undefined && term === undefined)
+      log.info(
+        { lease: name, waitMs: duration },
+        'there is no lease: it may have been deleted under a leader just now',
+      );
+    const boundUntil = free ? 0 : monotonicNow() + (leaseDurationSeconds ?? duration / 1000) * 1000;
     seen = { object, version, boundUntil };
   };
   const isFree = (): boolean => monotonicNow() >= seen.boundUntil;
+  const isOurs = (): boolean => seen.object?.spec?.holderIdentity === identity;
 
   const record = (holderIdentity: string): LeaseObject => {
     const old = seen.object?.spec;
@@ -137,8 +149,10 @@ export function startLeaderElection(options: LeaseOptions): LeaderElection {
   /** One try to acquire or renew. True: the Lease was ours when the try started. */
   const tryHold = async (timeoutMs: number): Promise<boolean> => {
     const started = { monotonic: monotonicNow(), wall: clock.now() };
-    if (term === undefined) await read(timeoutMs);
-    if (!isFree()) return false;
+    if (term === undefined) {
+      await read(timeoutMs);
+      if (!isFree()) return false;
+    }
     try {
       await write(identity, timeoutMs);
     } catch (error) {
@@ -171,25 +185,34 @@ export function startLeaderElection(options: LeaseOptions): LeaderElection {
   const endTerm = async (reason: string): Promise<void> => {
     if (term === undefined) return;
     const { end, ended } = term;
+    const patience = stopping.signal.aborted ? Math.max(1, writeTimeMs()) : END_MS;
     end.abort(new Error(`no longer leading: ${reason}`));
     metrics?.leader(name, false);
-    await ended;
+    const waiting = new AbortController();
+    const late = clock.sleep(patience, waiting.signal).then(
+      () => true,
+      () => false,
+    );
+    const stuck = await Promise.race([ended.then(() => false), late]);
+    waiting.abort();
+    if (stuck) throw new Error(`lease ${name}: the work of the leader does not end (${reason})`);
     term = undefined;
     log.info({ lease: name, identity, reason }, 'not leading any more');
   };
 
   const attempt = async (): Promise<void> => {
     const left = term === undefined ? renewDeadline : term.until.monotonic - monotonicNow();
+    let why = 'could not renew in time';
     try {
       const held = await tryHold(Math.max(1, Math.min(renewDeadline / 2, left)));
-      if (!held && term !== undefined && seen.object?.spec?.holderIdentity !== identity) {
+      if (!held && term !== undefined && !isOurs()) {
         term.until = OVER;
-        await endTerm('another holds the lease');
+        why = 'another holds the lease';
       }
     } catch (error) {
       log.warn({ err: error, lease: name }, 'cannot reach the lease');
     }
-    if (term !== undefined && !leads()) await endTerm('could not renew in time');
+    if (term !== undefined && !leads()) await endTerm(why);
   };
   /** Sleeps until the next try, or until the term runs out. */
   const pause = async (): Promise<void> => {
@@ -199,7 +222,6 @@ export function startLeaderElection(options: LeaseOptions): LeaderElection {
     await clock.sleep(Math.min(period, left), stopping.signal).catch(() => undefined);
     if (term !== undefined && !leads()) await endTerm('the term ran out');
   };
-  const isOurs = (): boolean => seen.object?.spec?.holderIdentity === identity;
   const release = async (timeoutMs: number): Promise<void> => {
     if (!isOurs()) return;
     try {
@@ -217,20 +239,36 @@ export function startLeaderElection(options: LeaseOptions): LeaderElection {
       if (!stopping.signal.aborted) await pause();
     }
     const held = term !== undefined;
-    await endTerm('stopping');
-    if (held) await release(renewDeadline / 2);
+    try {
+      await endTerm('stopping');
+      if (held) await release(renewDeadline / 2);
+    } catch (error) {
+      log.warn({ err: error, lease: name }, 'the lease was not released; it runs out by itself');
+    }
   };
-  const ended = loop().catch((error: unknown) =>
-    log.warn({ err: error, lease: name }, 'the lease was not released; it runs out by itself'),
-  );
+  const over = loop();
 
   return {
     leads,
     writeTimeMs,
     holder: () => seen.object?.spec?.holderIdentity || undefined,
+    over,
     async stop() {
       stopping.abort();
-      await ended;
+      await over.catch(() => undefined);
     },
   };
+}
+
+/**
+ * Says that nobody leads, so that the first candidate starts at once: without a Lease it waits for as long as one that was
+ * just deleted would have bound it. For whoever knows, because the cluster or the namespace is new. Changes none that is there.
+ */
+export async function createVacantLease(
+  client: Pick<KubeClient, 'create'>,
+  { namespace, name }: { namespace: string; name: string },
+): Promise<void> {
+  await client.create(LEASE, { metadata: { namespace, name }, spec: {} }).catch((error: unknown) => {
+    if (!isAlreadyExists(error)) throw error;
+  });
 }

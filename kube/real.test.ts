@@ -15,7 +15,7 @@ import {
 } from './client.js';
 import { createEventRecorder } from './events.js';
 import { CONFIG_MAP, EVENT, LEASE, NAMESPACE, POD } from './kinds.js';
-import { startLeaderElection } from './lease.js';
+import { createVacantLease, startLeaderElection } from './lease.js';
 import type { ConfigMap } from './objects.js';
 import { startReflector } from './reflector.js';
 import { createStatusWriter } from './status.js';
@@ -201,6 +201,7 @@ await t.test('a real API server', options, async (t) => {
           terms.push(`-${identity}`);
         },
       });
+    await createVacantLease(client, { namespace, name: 'leader' });
     const a = start('a');
     await becomes('a leads', () => a.leads());
     const b = start('b');

@@ -95,7 +95,7 @@ export function startOperator(options: OperatorOptions): Operator {
 
   /** One term as the leader: everything remembered starts empty. */
   const lead = async (signal: AbortSignal): Promise<void> => {
-    if (!(await world.synced)) return;
+    if (!(await Promise.race([world.synced, aborted(signal).then(() => false)]))) return;
     await otherLayoutsGone({ client, namespace: options.lease.namespace, shard, clock, log }, signal);
     if (signal.aborted) return;
     try {

@@ -12,6 +12,8 @@ import { parse } from 'yaml';
 import { SANDBOX, SANDBOX_POOL, SANDBOX_TEMPLATE } from '../../contracts/resources.js';
 import { createClient, loadKubeConfig, type KubeClient } from '../../kube/client.js';
 import { CUSTOM_RESOURCE_DEFINITION, type CustomResourceDefinition } from '../../kube/kinds.js';
+import { createVacantLease } from '../../kube/lease.js';
+import { leaseName, WHOLE } from '../../operator/shard.js';
 import { packageRoot } from '../../process/root.js';
 import { until } from '../../test/support/stack.js';
 import { readMetrics, type Metrics } from './metrics.js';
@@ -58,6 +60,7 @@ export async function startLab(): Promise<Lab> {
   const env = { ...process.env, KUBECONFIG: kubeconfig };
   const client = createClient(loadKubeConfig(env), { userAgent: 'bench' });
   await installDefinitions(client);
+  await createVacantLease(client, { namespace: 'default', name: leaseName(WHOLE) });
   const binary = join(
     process.env.KUBE_BIN ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'sandlot-kube'),
     'kubebench',

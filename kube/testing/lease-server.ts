@@ -7,10 +7,10 @@ import type { KubeObject } from '../types.js';
 const conflict = () => new KubeError('c', { code: 409, reason: 'Conflict' });
 const notFound = () => new KubeError('n', { code: 404, reason: 'NotFound' });
 
-/** One Lease behind optimistic concurrency, with switches for faults. */
+/** One Lease behind optimistic concurrency, that nobody holds at first, with switches for faults. */
 export function leaseServer() {
-  let stored: LeaseObject | undefined;
-  let version = 0;
+  let stored: LeaseObject | undefined = { metadata: { name: 'l', namespace: 'n', resourceVersion: '1' }, spec: {} };
+  let version = 1;
   const down = new Set<string>();
   const clientOf = (who: string): Pick<KubeClient, 'get' | 'create' | 'replace'> => {
     const put = <T extends KubeObject>(object: T): T => {

@@ -10,7 +10,8 @@ import { packageRoot } from '../../process/root.js';
 
 const FIELD_MANAGER = 'sandlot-up';
 export const DEFAULT_NAME = 'default';
-const NAMESPACE = 'default';
+/** Of the operator, and of all that users make. */
+export const NAMESPACE = 'default';
 
 export async function applyDefinitions(client: Pick<KubeClient, 'apply'>): Promise<void> {
   const folder = join(packageRoot(), 'crds');

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { createClient } from '../../kube/client.js';
 import { kubeConfigOf } from '../../kube/config.js';
+import { createVacantLease } from '../../kube/lease.js';
+import { leaseName, WHOLE } from '../../operator/shard.js';
 import { systemClock } from '../../process/clock.js';
 import { flag, logLevel, readConfig } from '../../process/config.js';
 import { createLog, type Logger } from '../../process/log.js';
@@ -15,7 +17,7 @@ import { MARK } from '../node/processes.js';
 import { startNode } from '../node/start.js';
 import { createPodHandlers } from '../node/streams/handlers.js';
 import { writeWhole, type DataFolder } from './dataFolder.js';
-import { applyDefinitions, createDefaults, DEFAULT_NAME } from './defaults.js';
+import { applyDefinitions, createDefaults, DEFAULT_NAME, NAMESPACE } from './defaults.js';
 import { openLogFiles } from './logFile.js';
 import type { UpOptions } from './options.js';
 import { checkPorts } from './ports.js';
@@ -66,6 +68,8 @@ export async function startUp(options: UpOptions, folder: DataFolder, env: NodeJ
   const client = createClient(kubeConfigOf({ server: api.url, token: folder.kubeToken }), {
     userAgent: `sandlot-up/${version()}`,
   });
+  // No operator of an earlier run lives any more, and the API that just started has had no other.
+  await createVacantLease(client, { namespace: NAMESPACE, name: leaseName(WHOLE) });
   reached('kubernetes');
   const programs = startPrograms(options, folder, { env, kubeconfig, mark, log, files });
   // Beside the programs' loading: what they ask for before it is there they ask for again.

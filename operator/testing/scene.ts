@@ -12,8 +12,9 @@ import {
 } from '../../contracts/resources.js';
 import type { KubeClient } from '../../kube/client.js';
 import { POD, type Pod } from '../../kube/kinds.js';
+import { createVacantLease } from '../../kube/lease.js';
 import { LIMITS, startOperator, type Operator, type OperatorOptions } from '../operator.js';
-import type { Shard } from '../shard.js';
+import { leaseName, type Shard } from '../shard.js';
 import { startAgents, type FakeAgents } from './agents.js';
 import type { Cluster } from '../../test/support/cluster.js';
 import { startKubelet, type Kubelet } from './kubelet.js';
@@ -57,6 +58,7 @@ export async function startScene(
 ): Promise<Scene> {
   const { client } = cluster;
   const namespace = await cluster.newNamespace();
+  for (const index of [0, 1]) await createVacantLease(client, { namespace, name: leaseName({ index, count: 2 }) });
   const kubelet = startKubelet(client, namespace);
   let slots: string[] = [];
   const agents = await startAgents(secret, () => slots);
