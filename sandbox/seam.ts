@@ -91,6 +91,13 @@ export interface Secrets {
   names(): { name: string; description: string | null }[];
 }
 
+/** Saved models of this server, by name. */
+export interface Profiles {
+  names(): Promise<string[]>;
+  /** With its key; undefined when there is none of that name. */
+  find(name: string): Promise<LlmConfig | undefined>;
+}
+
 export interface AgentConversation {
   /** UUID with dashes. */
   readonly id: string;
@@ -103,6 +110,8 @@ export interface AgentConversation {
   readonly secrets: Secrets;
   /** Absent where conversations cannot have children. */
   readonly children?: Children;
+  /** Absent where no models are saved. */
+  readonly profiles?: Profiles;
 
   settings(): Readonly<ConversationSettings>;
   status(): ExecutionStatus;
@@ -124,6 +133,8 @@ export interface AgentConversation {
   agentState(): Readonly<Record<string, unknown>>;
   setAgentState(patch: Record<string, unknown>): Promise<void>;
   setTitle(title: string): Promise<void>;
+  /** The next model call goes to this model. A masked key is that of the model before. */
+  switchLlm(llm: LlmConfig): Promise<void>;
   /** Actions (by event id) and messages that a hook blocked; `blocked_actions` / `blocked_messages` on the wire. */
   block(what: 'action' | 'message', id: string, reason: string): Promise<void>;
   activateSkills(names: string[]): Promise<void>;
@@ -174,6 +185,8 @@ export interface AgentRuntime {
     conversation: AgentConversation,
     options: { maxLength: number; llm?: LlmConfig; signal: AbortSignal },
   ): Promise<string>;
+  /** Makes one small call; null when the model answered, or when only the moment was bad (limits, time). */
+  tryModel(llm: LlmConfig, signal: AbortSignal): Promise<{ type: string; message: string } | null>;
   /** Condenses now; throws NoCondenserError when the agent has none. */
   condense(conversation: AgentConversation, signal: AbortSignal): Promise<void>;
   /**

@@ -23,12 +23,14 @@ import { initRoutes } from './routes/init.js';
 import { mcpRoutes } from './routes/mcp.js';
 import { miscRoutes, openAiRoutes, vscodeRoutes } from './routes/misc.js';
 import { probeRoutes } from './routes/probes.js';
+import { profileRoutes } from './routes/profiles.js';
 import { settingsRoutes } from './routes/settings.js';
 import { settingsMcpRoutes } from './routes/settings-mcp.js';
 import { workspaceRoutes } from './routes/workspace.js';
 import { workspacesRoutes } from './routes/workspaces.js';
 import type { AgentRuntime, Clock } from './seam.js';
 import { createBash } from './services/bash.js';
+import { createProfiles } from './services/profiles.js';
 import { createSettings } from './services/settings.js';
 import { serveSockets, type Sockets } from './sockets/upgrade.js';
 import { createVscode } from './vscode/service.js';
@@ -100,6 +102,8 @@ function createContext(options: ServerOptions): Context {
     clock,
     log,
   });
+  const settings = createSettings(current);
+  const profiles = createProfiles(settings);
   const context: Context = {
     config,
     initKey: config.secretKey,
@@ -108,10 +112,11 @@ function createContext(options: ServerOptions): Context {
     lastActivity: clock.now(),
     paths,
     webhooks,
-    conversations: createConversations({ config: current, paths, webhooks, runtime, touch, log, clock }),
+    conversations: createConversations({ config: current, paths, webhooks, runtime, profiles, touch, log, clock }),
     bash: createBash({ config: current, paths, touch, clock, log }),
     vscode: createVscode({ config: current, paths, touch, log }),
-    settings: createSettings(current),
+    settings,
+    profiles,
     log,
     clock,
   };
@@ -157,5 +162,6 @@ function addRoutes(
     settingsRoutes(api, context);
     settingsMcpRoutes(api, context);
     workspacesRoutes(api, context);
+    profileRoutes(api, context);
   });
 }

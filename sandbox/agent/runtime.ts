@@ -14,7 +14,7 @@ import { runHooks } from './hooks.js';
 import { runLoop } from './run.js';
 import { calledSkills, calledText, skillsOf, skillsText, type KnownSkill } from './skills.js';
 import { contentText, text } from '../tools/tool.js';
-import { answerQuestion, makeTitle } from './side.js';
+import { answerQuestion, makeTitle, tryModel } from './side.js';
 import { systemPromptEvent } from './system-prompt.js';
 import { openCalls } from './view.js';
 import { createWorker, type Worker } from './worker.js';
@@ -103,7 +103,7 @@ async function storeMessage(worker: Worker, message: Message, sender: string | u
   return stored.id;
 }
 
-export const createAgentRuntime: CreateAgentRuntime = ({ log }): AgentRuntime => {
+export const createAgentRuntime: CreateAgentRuntime = ({ log, clock }): AgentRuntime => {
   const workers = new Map<string, Worker>();
   const workerOf = (conversation: AgentConversation): Worker => {
     const known = workers.get(conversation.id);
@@ -144,6 +144,7 @@ export const createAgentRuntime: CreateAgentRuntime = ({ log }): AgentRuntime =>
       for (const event of open) await appendCallError(worker, event, { error: RESTARTED, kind: 'internal' });
       return open.length;
     },
+    tryModel: (llm, signal) => tryModel(llm, { clock, log, signal }),
     askAgent: (conversation, question, signal) => answerQuestion(workerOf(conversation), question, signal),
     generateTitle: (conversation, options) => makeTitle(workerOf(conversation), options),
     async condense(conversation, signal) {

@@ -1,8 +1,11 @@
 /** Questions beside the task: an answer about it, and a title for it. */
 import type { LlmConfig } from '../../contracts/agent/requests.js';
+import type { Logger } from '../../process/log.js';
+import type { Clock } from '../seam.js';
 import { contentText, text } from '../tools/tool.js';
 import { ask, llmTool } from './ask.js';
 import { LlmError } from './llm/errors.js';
+import { openLlm } from './llm/open.js';
 import { HOW_TO } from './llm/line-runner.js';
 import { toMessages } from './messages.js';
 import type { Worker } from './worker.js';
@@ -64,5 +67,28 @@ export async function makeTitle(
   } catch (error) {
     if (options.signal.aborted || error instanceof LlmError) return fallback;
     throw error;
+  }
+}
+
+/** Some models refuse to answer with fewer. */
+const TRY_TOKENS = 16;
+/** What says nothing about whether the model is configured well. */
+const PASSING = ['LLMRateLimitError', 'LLMTimeoutError', 'LLMNoResponseError'];
+
+/** Null when the model answers, or would at another time. Errors do not show its keys. */
+export async function tryModel(
+  config: LlmConfig,
+  { signal, ...options }: { clock: Clock; log: Logger; signal: AbortSignal },
+): Promise<{ type: string; message: string } | null> {
+  const llm = openLlm({ ...config, num_retries: 0, max_output_tokens: TRY_TOKENS, stream: false }, options);
+  try {
+    await llm.complete({ messages: [{ role: 'user', content: [text('ping')] }], tools: [] }, { signal });
+    return null;
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    const type = error instanceof LlmError ? error.code : error.name;
+    if (PASSING.includes(type) || signal.aborted) return null;
+    const key = config.api_key ?? '';
+    return { type, message: key.length < 4 ? error.message : error.message.replaceAll(key, '**********') };
   }
 }

@@ -1,5 +1,5 @@
 /** From the definition of a sub-agent to its conversation. */
-import type { AgentConfig, ConfirmationPolicy } from '../../contracts/agent/requests.js';
+import type { AgentConfig, ConfirmationPolicy, LlmConfig } from '../../contracts/agent/requests.js';
 import type { AgentConversation, ChildRequest, ConversationSettings } from '../seam.js';
 import { definitionSchema, findAgents, type AgentDefinition } from '../services/sub-agents.js';
 import { findChromium } from '../tools/browser/find.js';
@@ -18,6 +18,8 @@ export interface SubAgentParts {
   definition: AgentDefinition;
   /** All skills that the parent knows. */
   skills: readonly KnownSkill[];
+  /** The saved model that the definition names; absent where it names none, or there is none of that name. */
+  model?: LlmConfig;
 }
 
 /** The sub-agents of a conversation; undefined where it can have no children. */
@@ -39,25 +41,30 @@ export function subAgentsOf(conversation: AgentConversation): SubAgents | undefi
     async create(definition, description) {
       const parent = conversation.settings();
       const skills = definition.skills.length === 0 ? [] : await skillsOf(parent.agent, workspaceDir);
+      const model = inherits(definition) ? undefined : await conversation.profiles?.find(definition.model);
       return children.create({
         description,
         type: definition.name,
-        ...childSettings({ parent, definition, skills }),
+        ...childSettings({ parent, definition, skills, ...(model === undefined ? {} : { model }) }),
       });
     },
     work: (child, prompt, options) => children.work(child, prompt, options),
   };
 }
 
+/** Whether it works with its parent's model. */
+const inherits = ({ model }: AgentDefinition): boolean => model === '' || model === 'inherit';
+
 /** Pure. Throws an Error that says which skill of the definition, or profile, is not there. */
 export function childSettings({
   parent,
   definition,
   skills,
+  model,
 }: SubAgentParts): Pick<ChildRequest, 'agent' | 'maxIterations' | 'confirmationPolicy' | 'hookConfig'> {
-  if (definition.model !== '' && definition.model !== 'inherit')
+  if (!inherits(definition) && model === undefined)
     throw new Error(`Profile ${definition.model} of agent '${definition.name}' not found in profile store.`);
-  const llm = { ...parent.agent.llm, stream: false };
+  const llm = { ...(model ?? parent.agent.llm), usage_id: parent.agent.llm.usage_id, stream: false };
   const chosen = definition.skills.map((name) => {
     const skill = skills.find((each) => each.name === name);
     if (skill === undefined) throw new Error(`Skill '${name}' not found but was given to agent '${definition.name}'.`);

@@ -4,8 +4,8 @@ import { mapWorkspacePath, terminalEnvironment } from '../tools/environment.js';
 import type { McpProblem } from '../tools/mcp/config.js';
 import type { McpServers } from '../tools/mcp/servers.js';
 import { createTools, toolFilter } from '../tools/registry.js';
-import type { Tool } from '../tools/tool.js';
-import type { AgentConversation } from '../seam.js';
+import type { Models, Tool } from '../tools/tool.js';
+import type { AgentConversation, Profiles } from '../seam.js';
 import { createBackground, type Background } from './hook-command.js';
 import { LINE_RUNNER_WAITING } from './llm/line-runner.js';
 import { LINE_RUNNER } from './llm/names.js';
@@ -42,6 +42,7 @@ function toolsOf(
   agent: AgentConfig,
 ): Pick<ReturnType<typeof createTools>, 'tools' | 'missing'> {
   const subAgents = subAgentsOf(conversation);
+  const { profiles } = conversation;
   const made = createTools(
     { tools: agent.tools, defaults: agent.include_default_tools, filter: agent.filter_tools_regex },
     {
@@ -53,12 +54,22 @@ function toolsOf(
       mapPath: (path) => mapWorkspacePath(path),
       waiting: () => (conversation.settings().agent.llm.model === LINE_RUNNER ? LINE_RUNNER_WAITING : MODEL_WAITING),
       ...(subAgents === undefined ? {} : { subAgents }),
+      ...(profiles === undefined ? {} : { models: modelsOf(conversation, profiles) }),
     },
   );
   if (made.unknown.length > 0)
     conversation.log.warn({ tools: made.unknown }, 'tools that are not known here are left out');
   return made;
 }
+
+const modelsOf = (conversation: AgentConversation, profiles: Profiles): Models => ({
+  names: () => profiles.names(),
+  async use(profile) {
+    const llm = await profiles.find(profile);
+    if (llm !== undefined) await conversation.switchLlm({ ...llm, usage_id: `profile:${profile}` });
+    return llm?.model;
+  },
+});
 
 /** Loaded only for agents that have MCP servers. */
 async function openMcp(

@@ -1,66 +1,10 @@
 /** The agent part of a conversation: defaults of the OpenHands agent server 1.58, and the forms in which it leaves this process. */
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { AgentConfig, LlmConfig } from '../../contracts/agent/requests.js';
 import { valueError } from '../http/validate.js';
 import { longEnough, secretValues } from '../masking.js';
-
-const LLM_DEFAULTS = {
-  model: 'gpt-5.6',
-  api_key: null,
-  provider_connection_id: null,
-  auth_type: 'api_key',
-  subscription_vendor: null,
-  base_url: null,
-  api_version: null,
-  aws_access_key_id: null,
-  aws_secret_access_key: null,
-  aws_session_token: null,
-  aws_region_name: null,
-  aws_profile_name: null,
-  aws_role_name: null,
-  aws_session_name: null,
-  aws_bedrock_runtime_endpoint: null,
-  openrouter_site_url: 'https://docs.all-hands.dev/',
-  openrouter_app_name: 'OpenHands',
-  num_retries: 5,
-  retry_multiplier: 8,
-  retry_min_wait: 8,
-  retry_max_wait: 64,
-  timeout: 300,
-  stream_idle_timeout: 300,
-  max_message_chars: 30000,
-  temperature: null,
-  top_p: null,
-  top_k: null,
-  max_input_tokens: null,
-  max_output_tokens: null,
-  model_canonical_name: null,
-  api_mode: 'auto',
-  capability_overrides: {},
-  extra_headers: null,
-  input_cost_per_token: null,
-  output_cost_per_token: null,
-  ollama_base_url: null,
-  stream: false,
-  drop_params: true,
-  disable_vision: null,
-  disable_stop_word: false,
-  caching_prompt: true,
-  log_completions: false,
-  log_completions_folder: 'logs/completions',
-  custom_tokenizer: null,
-  native_tool_calling: true,
-  force_string_serializer: null,
-  inline_image_urls: null,
-  reasoning_effort: 'high',
-  reasoning_summary: null,
-  enable_encrypted_reasoning: true,
-  prompt_cache_retention: '24h',
-  extended_thinking_budget: 200000,
-  seed: null,
-  usage_id: 'default',
-  litellm_extra_body: {},
-} satisfies Record<string, unknown>;
+import { completeLlm, LLM_SECRETS, llmSchema, MASK, redactLlm, unmasked } from './llm.js';
 
 const AGENT_DEFAULTS = {
   tools: [] as unknown[],
@@ -77,35 +21,6 @@ const AGENT_DEFAULTS = {
   tool_concurrency_limit: 1,
   persona: null,
 } satisfies Record<string, unknown>;
-
-/** Fields of an LLM that no answer shows. */
-const LLM_SECRETS = ['api_key', 'aws_access_key_id', 'aws_secret_access_key', 'aws_session_token'] as const;
-
-const text = z.string().nullish();
-const number = z.number().nullish();
-
-/** The LLM object of a client: what the agent acts on is typed, everything known is kept. */
-export const llmSchema = z
-  .looseObject({
-    model: z.string().optional(),
-    api_key: text,
-    base_url: text,
-    usage_id: z.string().optional(),
-    num_retries: z.number().int().optional(),
-    retry_multiplier: z.number().optional(),
-    retry_min_wait: z.number().optional(),
-    retry_max_wait: z.number().optional(),
-    timeout: number,
-    temperature: number,
-    top_p: number,
-    top_k: number,
-    max_input_tokens: number,
-    max_output_tokens: number,
-    stream: z.boolean().optional(),
-    extra_headers: z.record(z.string(), z.string()).nullish(),
-    log_completions: z.boolean().optional(),
-  })
-  .transform((given) => completeLlm(given));
 
 const AGENT_KINDS = ['ACPAgent', 'Agent'];
 
@@ -130,18 +45,6 @@ export const agentSchema = z
 /** `['a', 'b']`, as Python prints a list. */
 export const pythonList = (words: readonly string[]): string => `[${words.map((word) => `'${word}'`).join(', ')}]`;
 
-export function completeLlm(given: Record<string, unknown>): LlmConfig {
-  const llm: Record<string, unknown> = {};
-  for (const [name, fallback] of Object.entries(LLM_DEFAULTS))
-    llm[name] = given[name] ?? fallbackOf(name, given, fallback);
-  llm['is_subscription'] = given['auth_type'] === 'subscription';
-  return llm as LlmConfig;
-}
-
-/** An explicit null wins over a default, as in the original. */
-const fallbackOf = (name: string, given: Record<string, unknown>, fallback: unknown): unknown =>
-  given[name] === null ? null : structuredClone(fallback);
-
 export function completeAgent(given: Record<string, unknown> & { llm: LlmConfig }): AgentConfig {
   const agent: Record<string, unknown> = { llm: given.llm };
   for (const [name, fallback] of Object.entries(AGENT_DEFAULTS)) agent[name] = given[name] ?? structuredClone(fallback);
@@ -164,18 +67,31 @@ function withLlms(agent: AgentConfig, change: (llm: LlmConfig) => LlmConfig): Ag
   };
 }
 
+/** The agent with another model. A condenser that used the agent's model follows it. Pure. */
+export function withLlm(agent: AgentConfig, llm: LlmConfig): AgentConfig {
+  const next = unmasked(llm, agent.llm);
+  const { condenser } = agent;
+  const follows = condenser?.llm != null && sameModel(condenser.llm, agent.llm);
+  return {
+    ...agent,
+    llm: next,
+    condenser: follows
+      ? { ...condenser, llm: { ...next, usage_id: condenser.llm?.usage_id ?? 'condenser' } }
+      : condenser,
+  };
+}
+
+const sameModel = (one: LlmConfig, other: LlmConfig): boolean =>
+  isDeepStrictEqual({ ...one, usage_id: '' }, { ...other, usage_id: '' });
+
+/** Keys that a client was shown masked are those of `known` (the settings' model). Pure. */
+export const unmaskedAgent = (agent: AgentConfig, known: Partial<LlmConfig> | undefined): AgentConfig =>
+  withLlms(agent, (llm) => unmasked(llm, known));
+
 /** How secrets are written where they may not be seen: null in REST answers, stars on sockets. */
 export function redactAgent(agent: AgentConfig, mask: string | null): AgentConfig {
   const redacted = withLlms(agent, (llm) => redactLlm(llm, mask));
   return { ...redacted, mcp_config: redactMcp(redacted.mcp_config) };
-}
-
-export function redactLlm(llm: LlmConfig, mask: string | null): LlmConfig {
-  const copy = { ...llm };
-  for (const name of LLM_SECRETS) if (copy[name] != null) copy[name] = mask;
-  if (copy.extra_headers !== null)
-    copy.extra_headers = Object.fromEntries(Object.keys(copy.extra_headers).map((name) => [name, '**********']));
-  return copy;
 }
 
 /** The credentials inside an agent: keys and headers of its models, headers and variables of its MCP servers. Pure. */
@@ -200,7 +116,7 @@ export function redactMcp(config: Record<string, unknown>): Record<string, unkno
       return Object.fromEntries(
         Object.entries(value).map(([name, entry]) => [name, visit(entry, hide || /^(env|headers|auth)$/i.test(name))]),
       );
-    return hide && typeof value === 'string' ? '**********' : value;
+    return hide && typeof value === 'string' ? MASK : value;
   };
   return visit(config, false) as Record<string, unknown>;
 }
@@ -238,6 +154,10 @@ export function agentFromSettings(settings: Record<string, unknown>): AgentConfi
     llm,
     tools: tools ?? usualTools(settings).map((name) => ({ name, params: {} })),
     mcp_config: settings['mcp_config'] ?? {},
+    include_default_tools: [
+      ...AGENT_DEFAULTS.include_default_tools,
+      ...(settings['enable_switch_llm_tool'] === false ? [] : ['SwitchLLMTool']),
+    ],
     agent_context: settings['agent_context'] ?? null,
     tool_concurrency_limit: settings['tool_concurrency_limit'] ?? 1,
     condenser:

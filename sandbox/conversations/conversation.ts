@@ -9,10 +9,11 @@ import type { Metrics } from '../../contracts/agent/stats.js';
 import type { Logger } from '../../process/log.js';
 import { openLog, type EventLog } from '../log/log.js';
 import { ROOT } from '../log/index.js';
-import type { AgentConversation, Children, Clock, ModelUsage } from '../seam.js';
-import { agentCredentials } from './agent.js';
+import type { AgentConversation, Children, Clock, ModelUsage, Profiles } from '../seam.js';
+import { agentCredentials, redactAgent, withLlm } from './agent.js';
 import { withoutNulls } from './forms.js';
 import { fullState } from './info.js';
+import { MASK } from './llm.js';
 import { createMutex } from './mutex.js';
 import { LOG, writeRecord, type ConversationRecord } from './record.js';
 import { createSecrets } from './secrets.js';
@@ -63,6 +64,7 @@ export interface ConversationOptions {
   log: Logger;
   clock: Clock;
   children: Children;
+  profiles: Profiles;
 }
 
 /** The record is written at the latest this long after an event changed it. */
@@ -211,6 +213,7 @@ function createConversation(options: ConversationOptions, events: EventLog, behi
     clock,
     secrets,
     children: options.children,
+    profiles: options.profiles,
     exclusive,
     whileTools,
     append,
@@ -264,6 +267,7 @@ function createConversation(options: ConversationOptions, events: EventLog, behi
     },
     agentState: () => record.agentState,
     setAgentState: (patch) => update((r) => (r.agentState = { ...r.agentState, ...patch }), ['agent_state']),
+    switchLlm: (llm) => update((r) => (r.agent = withLlm(r.agent, llm)), ['agent']),
     setTitle: (title) => update((r) => (r.title = title)),
     block: (what, id, reason) =>
       update((r) => {
@@ -312,6 +316,7 @@ function stateValue(record: ConversationRecord, key: StateKey): unknown {
     case 'agent_state':
       return record.agentState;
     case 'agent':
+      return withoutNulls(redactAgent(record.agent, MASK));
     case 'secret_registry':
       return null;
   }

@@ -5,7 +5,7 @@ import type { Logger } from '../../process/log.js';
 import { serverKeys, type ServerConfig } from '../config.js';
 import { HttpError } from '../http/errors.js';
 import { parseUuid } from '../http/uuid.js';
-import type { AgentRuntime, Children, Clock } from '../seam.js';
+import type { AgentRuntime, Children, Clock, Profiles } from '../seam.js';
 import { prepareWorkspace } from '../services/repository.js';
 import type { Webhooks } from '../webhooks/webhooks.js';
 import { openConversation, type Conversation } from './conversation.js';
@@ -48,6 +48,7 @@ export interface HoldingsOptions {
   touch: () => void;
   /** The sub-agents of a conversation. */
   children: (id: string) => Children;
+  profiles: Profiles;
   log: Logger;
   clock: Clock;
 }
@@ -231,6 +232,7 @@ async function open(options: HoldingsOptions, entry: Entry): Promise<Live> {
     log: log.child({ conversation_id: entry.record.id }),
     clock: options.clock,
     children: options.children(entry.record.id),
+    profiles: options.profiles,
   });
   const runner = createRunner({
     conversation,

@@ -2,6 +2,7 @@
 import { hexOf } from '../http/uuid.js';
 import { redactAgent } from './agent.js';
 import { withoutNulls } from './forms.js';
+import { MASK } from './llm.js';
 import type { ConversationRecord } from './record.js';
 import { shownSecret } from './secrets.js';
 import { utcTime } from './times.js';
@@ -54,7 +55,7 @@ export function conversationInfo(
 export function fullState(record: ConversationRecord, persistenceDir: string): Record<string, unknown> {
   return withoutNulls({
     id: record.id,
-    agent: redactAgent(record.agent, '**********'),
+    agent: redactAgent(record.agent, MASK),
     workspace: record.workspace,
     persistence_dir: persistenceDir,
     ...common(record),

@@ -1,9 +1,10 @@
 /** Records of new conversations: from a request, or as a fork. */
 import { randomUUID } from 'node:crypto';
 import type { Message } from '../../contracts/agent/events.js';
+import type { LlmConfig } from '../../contracts/agent/requests.js';
 import { HttpError } from '../http/errors.js';
 import type { ChildRequest } from '../seam.js';
-import { agentFromSettings, toolModules } from './agent.js';
+import { agentFromSettings, toolModules, unmaskedAgent } from './agent.js';
 import type { ConversationRecord } from './record.js';
 import type { ForkRequest, StartRequest } from './requests.js';
 
@@ -27,15 +28,21 @@ const empty = () => ({
   logLength: 0,
 });
 
-/** `now` in microseconds. Throws HttpError 422 when there is no agent to be found in it. */
-export function newRecord(request: StartRequest, now: number): ConversationRecord {
+/**
+ * `now` in microseconds; `known` is the settings' model, whose keys masked ones stand for. Throws HttpError 422 when
+ * there is no agent to be found in the request.
+ */
+export function newRecord(
+  request: StartRequest,
+  { now, known }: { now: number; known?: Partial<LlmConfig> | undefined },
+): ConversationRecord {
   const agent = request.agent ?? (request.agent_settings == null ? null : agentFromSettings(request.agent_settings));
   if (agent === null) throw new HttpError(422, 'One of agent, agent_settings or agent_profile_id must be given');
   return {
     id: request.conversation_id ?? randomUUID(),
     createdAt: now,
     updatedAt: now,
-    agent,
+    agent: unmaskedAgent(agent, known),
     secrets: request.secrets ?? {},
     workspace: { working_dir: request.workspace.working_dir, kind: request.workspace.kind },
     maxIterations: request.max_iterations,
@@ -52,6 +59,7 @@ export function newRecord(request: StartRequest, now: number): ConversationRecor
     ...empty(),
     parentId: request.parent_conversation_id ?? null,
     plugins: request.plugins ?? [],
+    ...(request.title_llm_profile == null ? {} : { titleProfile: request.title_llm_profile }),
     ...(request.agent_definitions == null ? {} : { agentDefinitions: request.agent_definitions }),
   };
 }

@@ -24,6 +24,8 @@ export interface ConversationRecord {
   hookConfig: Record<string, unknown> | null;
   title: string | null;
   autotitle: boolean;
+  /** The saved model that titles are asked of; absent: the agent's. */
+  titleProfile?: string;
   tags: Record<string, string>;
   userId: string | null;
   clientTools: unknown[];

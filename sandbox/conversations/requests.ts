@@ -5,7 +5,8 @@ import { valueError } from '../http/validate.js';
 import { hookConfigSchema } from '../services/hooks.js';
 import { definitionSchema } from '../services/sub-agents.js';
 import { parseUuid } from '../http/uuid.js';
-import { agentSchema, llmSchema, pythonList } from './agent.js';
+import { agentSchema, pythonList } from './agent.js';
+import { llmSchema } from './llm.js';
 import { secretSchema } from './secrets.js';
 
 const uuid = z.string().transform((text, context) => {
@@ -103,6 +104,7 @@ export const startSchema = z.looseObject({
   tags: tagsSchema.nullish(),
   user_id: z.string().nullish(),
   autotitle: z.boolean().default(true),
+  title_llm_profile: z.string().nullish(),
   parent_conversation_id: uuid.nullish(),
 });
 export type StartRequest = z.infer<typeof startSchema>;
@@ -120,6 +122,7 @@ export const respondSchema = z.looseObject({
 });
 export const askSchema = z.looseObject({ question: z.string() });
 export const switchLlmSchema = z.looseObject({ llm: llmSchema });
+export const switchProfileSchema = z.looseObject({ profile_name: z.string() });
 export const forkSchema = z.looseObject({
   id: uuid.nullish(),
   title: z.string().nullish(),

@@ -6,6 +6,7 @@ import type { Logger } from '../../process/log.js';
 import type { ServerConfig } from '../config.js';
 import { HttpError } from '../http/errors.js';
 import type { AgentRuntime, Clock } from '../seam.js';
+import type { ProfileStore } from '../services/profiles.js';
 import type { Webhooks } from '../webhooks/webhooks.js';
 import { createChildren } from './children.js';
 import { createHoldings, type Live } from './holdings.js';
@@ -48,6 +49,7 @@ export interface ConversationsOptions {
   paths: PathMap;
   webhooks: Webhooks;
   runtime: () => Promise<AgentRuntime>;
+  profiles: ProfileStore;
   touch: () => void;
   log: Logger;
   clock: Clock;
@@ -90,7 +92,13 @@ export function createConversations(options: ConversationsOptions): Conversation
   const entitle = async ({ conversation }: Live) => {
     const runtime = await options.runtime();
     const signal = AbortSignal.timeout(TITLE_MS);
-    const title = await runtime.generateTitle(conversation, { maxLength: TITLE_LENGTH, signal });
+    const { titleProfile } = conversation.record;
+    const llm = titleProfile === undefined ? undefined : await options.profiles.find(titleProfile);
+    const title = await runtime.generateTitle(conversation, {
+      maxLength: TITLE_LENGTH,
+      signal,
+      ...(llm === undefined ? {} : { llm: { ...llm, usage_id: 'title' } }),
+    });
     if (conversation.record.title !== null || title === '') return;
     await conversation.setTitle(title);
     announce(conversation.record);
@@ -110,7 +118,7 @@ export function createConversations(options: ConversationsOptions): Conversation
     const known = request.conversation_id == null ? undefined : record(request.conversation_id);
     if (known !== undefined) return { record: known, created: false };
     if (request.initial_message != null && !slots.free()) throw runLimitReached();
-    const made = newRecord(request, clock.now() * 1000);
+    const made = newRecord(request, { now: clock.now() * 1000, known: await options.profiles.current() });
     const opened = await holdings.add(made);
     const parent = made.parentId === null ? undefined : await live(made.parentId);
     await parent?.conversation.update((r) => r.childIds.push(made.id));

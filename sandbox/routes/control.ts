@@ -10,9 +10,11 @@ import {
   setAnalyzerSchema,
   setPolicySchema,
   switchLlmSchema,
+  switchProfileSchema,
 } from '../conversations/requests.js';
 import { HttpError, notFound } from '../http/errors.js';
 import { bodyOf, conversationId, SUCCESS } from '../http/route.js';
+import { noProfile } from '../services/profiles.js';
 import { finalResponse } from '../services/trajectory.js';
 import { liveOf } from './conversations.js';
 
@@ -60,7 +62,16 @@ export function controlRoutes(app: FastifyInstance, context: Context): void {
     conversationId(request);
     const { llm } = bodyOf(request, switchLlmSchema);
     const { conversation } = await liveOf(context, request);
-    await conversation.update((record) => (record.agent = { ...record.agent, llm }));
+    await conversation.switchLlm(llm);
+    return SUCCESS;
+  });
+  app.post(`${BASE}/switch_profile`, async (request) => {
+    conversationId(request);
+    const { profile_name: name } = bodyOf(request, switchProfileSchema);
+    const { conversation } = await liveOf(context, request);
+    const llm = await context.profiles.find(name);
+    if (llm === undefined) throw noProfile(name);
+    await conversation.switchLlm({ ...llm, usage_id: `profile:${name}` });
     return SUCCESS;
   });
   app.get(`${BASE}/agent_final_response`, async (request) => ({

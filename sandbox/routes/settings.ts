@@ -77,7 +77,7 @@ const patchSchema = z.looseObject({
 });
 
 /** How a client wants to see secrets; "encrypted" is answered masked: nobody else has our key. */
-function exposure(request: FastifyRequest): string | undefined {
+export function exposure(request: FastifyRequest): string | undefined {
   const asked = headerOf(request.headers, 'x-expose-secrets');
   if (asked !== undefined && asked !== 'encrypted' && asked !== 'plaintext')
     throw badRequest(`Invalid X-Expose-Secrets header value: '${asked}'. Valid values are: 'encrypted', 'plaintext'.`);

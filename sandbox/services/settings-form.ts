@@ -1,5 +1,6 @@
 /** The settings as clients see them: defaults of the OpenHands agent server 1.58 with what was stored, secrets hidden. */
-import { completeLlm, redactLlm, redactMcp } from '../conversations/agent.js';
+import { redactMcp } from '../conversations/agent.js';
+import { completeLlm, MASK, redactLlm } from '../conversations/llm.js';
 import { utcTime } from '../conversations/times.js';
 import type { StoredSettings } from './settings.js';
 
@@ -65,8 +66,6 @@ const CONVERSATION: Fields = {
   container_cpus: null,
   container_browser: true,
 };
-
-export const MASK = '**********';
 
 /** `plain` shows secrets as they are. */
 export function settingsForm(stored: StoredSettings, options: { plain: boolean; nowMicros: number }): Fields {

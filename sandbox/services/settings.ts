@@ -1,6 +1,7 @@
 /** The server's own settings store, for clients that keep their settings here: agent settings, and named secrets. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { LlmConfig } from '../../contracts/agent/requests.js';
 import type { ServerConfig } from '../config.js';
 import { ensureFolder, writeFileAtomic } from '../conversations/record.js';
 import { createMutex } from '../conversations/mutex.js';
@@ -11,6 +12,8 @@ export interface StoredSettings {
   conversation: Record<string, unknown>;
   misc: Record<string, unknown>;
   activeProfile: string | null;
+  /** Saved models by name, with their keys. */
+  profiles: Record<string, LlmConfig>;
   secrets: Record<string, { value: string; description: string | null }>;
   /** Folders that clients offer for new conversations, and folders whose subfolders they offer. */
   workspaces: SavedFolder[];
@@ -34,6 +37,7 @@ const EMPTY: StoredSettings = {
   conversation: {},
   misc: {},
   activeProfile: null,
+  profiles: {},
   secrets: {},
   workspaces: [],
   workspaceParents: [],

@@ -4,6 +4,7 @@ import { createBrowserTools } from './browser/tool.js';
 import { createFinishTool, createThinkTool } from './builtin.js';
 import { createFileEditorTool } from './files/tool.js';
 import { createGlobTool, createGrepTool } from './search.js';
+import { createSwitchTool } from './switch-llm.js';
 import { createTaskTool } from './task.js';
 import { createTaskTrackerTool } from './task-tracker.js';
 import { createTerminalTool } from './terminal/tool.js';
@@ -35,7 +36,11 @@ const ALIASES: Record<string, string> = {
   TaskTool: 'task_tool_set',
   task: 'task_tool_set',
 };
-const DEFAULTS: Record<string, () => Tool> = { FinishTool: createFinishTool, ThinkTool: createThinkTool };
+const DEFAULTS: Record<string, (context: Omit<ToolContext, 'params'>) => Tool> = {
+  FinishTool: createFinishTool,
+  ThinkTool: createThinkTool,
+  SwitchLLMTool: ({ models }) => createSwitchTool(models),
+};
 
 export interface ToolRequest {
   tools: { name: string; params: Record<string, unknown> }[];
@@ -67,7 +72,7 @@ export function createTools(
     made.add(real);
   }
   for (const name of request.defaults) {
-    const tool = DEFAULTS[name]?.();
+    const tool = DEFAULTS[name]?.(context);
     if (tool === undefined) unknown.push(name);
     else if (!tools.has(tool.name)) tools.set(tool.name, tool);
   }

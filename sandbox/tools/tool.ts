@@ -94,6 +94,15 @@ export interface ToolContext {
   waiting(): Waiting;
   /** Absent where no conversations can be made. */
   subAgents?: SubAgents;
+  /** Absent where no models are saved. */
+  models?: Models;
+}
+
+/** The saved models, and which one works on. */
+export interface Models {
+  names(): Promise<string[]>;
+  /** The conversation goes on with this one from the next call of a model; gives its name, undefined when there is no such profile. */
+  use(profile: string): Promise<string | undefined>;
 }
 
 /** The sub-agents of this conversation. */

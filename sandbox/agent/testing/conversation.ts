@@ -144,6 +144,10 @@ export function testConversation(options: TestOptions): TestConversation {
     agentState: () => ({}),
     setAgentState: () => Promise.resolve(),
     setTitle: () => Promise.resolve(),
+    switchLlm: (llm) => {
+      settings = { ...settings, agent: { ...settings.agent, llm } };
+      return Promise.resolve();
+    },
     block: () => Promise.resolve(),
     activateSkills: () => Promise.resolve(),
     exclusive: (work) => {

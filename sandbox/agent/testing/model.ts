@@ -19,6 +19,8 @@ export interface ModelRequest {
   }[];
   tools?: { function: { name: string; parameters: { properties: Record<string, unknown> } } }[];
   stream?: boolean;
+  /** The header, as it came. */
+  authorization?: string;
   [field: string]: unknown;
 }
 export interface ScriptedModel {
@@ -41,7 +43,8 @@ export async function startModel(): Promise<ScriptedModel> {
   const server = createServer((request, response) => {
     void (async () => {
       const asked = await body(request);
-      const n = requests.push(asked);
+      const { authorization } = request.headers;
+      const n = requests.push(authorization === undefined ? asked : { ...asked, authorization });
       const turn = (turns.length > 1 ? turns.shift() : turns[0]) ?? { text: 'no script' };
       await turn.hold;
       if (turn.error !== undefined) {
