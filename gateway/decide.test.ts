@@ -327,3 +327,20 @@ t.test('table: joins slices with sandboxes, whatever comes first, and forgets', 
     visibility: undefined,
   });
 });
+
+t.test('a service worker’s script comes only from where no other sandbox is', async (t) => {
+  const { table } = filledTable();
+  const rules = rulesOf();
+  const cookie = `sandlot-pass-${A}=${cookieOf(A)}; sandlot-pass=${cookieOf(A)}`;
+  const asked = (host: string, target: string, fields: Record<string, string> = { 'service-worker': 'script' }) => {
+    const head = requestTo(host, target, { cookie, 'sec-fetch-site': 'same-origin', ...fields });
+    const decision = decide(head, table, rules, NOW);
+    return decision.do === 'answer' ? decision.answer.status : decision.do;
+  };
+  t.equal(asked(hostOf(A, '3000'), '/sw.js'), 'forward');
+  t.equal(asked(DOMAIN, `/${A}/3000/sw.js`), 'forward');
+  t.equal(asked(DOMAIN, `/api/sandbox-port/${A}/3000/sw.js`), 'forward');
+  t.equal(asked(DOMAIN, '/api/sandbox-port/3000/sw.js'), 403);
+  t.equal(asked(DOMAIN, `/api/conversations/${CONVERSATION}/sw.js`), 403);
+  t.equal(asked(DOMAIN, '/api/sandbox-port/3000/app.js', {}), 'forward');
+});

@@ -4,7 +4,7 @@ import { renderEmpty, type Answer, type Reason } from './answers.js';
 import { authorize, isCurrent, type Grant, type Passes, type Verdict } from './authorize.js';
 import { cookieForm, guestForm, setCookie, type CookieForm } from './cookies.js';
 import { eventsRequest, type EventsRequest } from './events/request.js';
-import { isForm, isNavigation, queryOf, type RequestHead } from './http/request.js';
+import { fieldOf, isForm, isNavigation, queryOf, type RequestHead } from './http/request.js';
 import { IN_FIRST_FRAME, locate, type Located } from './locate.js';
 import { corsLines, isPreflight, isTrusted, preflightLines, type Origins } from './origins.js';
 import { overloaded, type Limits } from './limits.js';
@@ -58,6 +58,7 @@ export function decide(head: RequestHead, lookup: Lookup, rules: Rules, now: num
   const context = contextOf(head, located, route, rules);
   if (isPreflight(head) && (context.trustedOrigin !== undefined || !context.port.isPublic)) return preflight(context);
   const path = located.target.split('?', 1)[0] ?? '';
+  if (isStrayWorker(context)) return refuse(STRAY_WORKER, context);
   if (path === PASS_PATH) return enter(context, rules, now);
   if (located.prefix !== '' && head.path === located.prefix && isNavigation(head)) return withSlash(context);
   const verdict = authorize({
@@ -79,6 +80,19 @@ export function decide(head: RequestHead, lookup: Lookup, rules: Rules, now: num
     ? { do: 'hold', forward }
     : decision;
 }
+
+/**
+ * The script of a service worker, which browsers mark, at an address that does not name its sandbox (`/api/sandbox-port/8011/…`):
+ * the worker would answer for every sandbox that is opened there.
+ */
+const isStrayWorker = ({ head, located }: Context) =>
+  located.source !== 'host' && !located.prefix.includes(located.slot) && fieldOf(head, 'service-worker') !== undefined;
+const STRAY_WORKER: Extract<Verdict, { allowed: false }> = {
+  allowed: false,
+  status: 403,
+  reason: 'ForeignOrigin',
+  message: 'Service workers are served only at addresses that name the sandbox.',
+};
 
 /** Reasons that pass by themselves in seconds. */
 const PASSING = new Set<Reason>(['SandboxStarting', 'TooManyRequests']);

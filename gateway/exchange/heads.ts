@@ -1,4 +1,5 @@
 /** What the heads of an exchange depend on (../heads.ts writes them). Pure. */
+import type { Grant } from '../authorize.js';
 import { newCookie, type Forward } from '../decide.js';
 import type { Incoming, Outgoing } from '../heads.js';
 import { fieldOf, isNavigation, KEY_PARAMETER, queryOf, withoutParameter } from '../http/request.js';
@@ -27,13 +28,16 @@ function targetForPod({ located, head, port, route, woken }: Forward): string {
   return isDropped ? withoutParameter(located.target, KEY_PARAMETER) : located.target;
 }
 
+/** What a browser shows by itself, for whichever page embeds this one; `token` is VS Code's own cookie too. */
+const BY_COOKIE = new Set<Grant>(['cookie', 'share', 'token']);
+
 export function incoming({ connection, forward, keepAlive }: Exchange): Incoming {
   const { gateway } = connection;
   return {
     prefix: forward.located.prefix,
     trustedOrigin: forward.trustedOrigin,
     embedders: gateway.embedders,
-    guarded: forward.grant === 'cookie' || forward.grant === 'share',
+    guarded: BY_COOKIE.has(forward.grant),
     base: `${gateway.rules.origins.protocol}://${forward.head.host}`,
     cookie: forward.grant === 'token' && isNavigation(forward.head) ? newCookie(forward, gateway.rules) : undefined,
     keepAlive,

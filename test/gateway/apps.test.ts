@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import t from 'tap';
 import { packageRoot } from '../../process/root.js';
-import { ask, converse, finished } from '../support/client.js';
+import { converse, entry, finished, pathForm } from '../support/client.js';
 import { removeFolder, startStack, until, type Stack } from '../support/stack.js';
 
 const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
@@ -56,7 +56,7 @@ t.test('apps of a sandbox in a browser', { skip, timeout: 420_000 }, async (t) =
     const page = await opened(PORTS.files, '/flask_app.py');
     t.match(await page.content(), 'a stream of events');
     const inPath = await browser.newPage();
-    await inPath.goto(pathForm(await entry(stack, conversation.sandbox_id, PORTS.files, '/vite/'), stack));
+    await inPath.goto(pathForm(await entry(stack, conversation.sandbox_id, PORTS.files, '/vite/')));
     await inPath.waitForURL(/\/vite\/$/);
     t.match(await inPath.title(), 'Vite');
     t.match(new URL(inPath.url()).pathname, `/${PORTS.files}/vite/`);
@@ -133,22 +133,6 @@ const RUN_IN_KERNEL = `(async () => {
     };
   });
 })()`;
-
-async function entry(stack: Stack, sandbox: string, port: number, path: string): Promise<string> {
-  const { body, status, text } = await ask<{ url: string }>(`${stack.api}/api/v1/sandboxes/${sandbox}/entry`, {
-    method: 'POST',
-    body: { port, path },
-  });
-  if (status !== 200) throw new Error(`entry: ${status} ${text}`);
-  return body.url;
-}
-
-/** The same way in below the path of the single host. */
-function pathForm(hostForm: string, stack: Stack): string {
-  const url = new URL(hostForm);
-  const [port = '', slot = ''] = (url.hostname.split('.')[0] ?? '').split('-');
-  return `http://localhost:${stack.gatewayPort}/${slot}/${port}${url.pathname}${url.search}`;
-}
 
 interface Opening {
   stack: Stack;

@@ -175,19 +175,33 @@ export async function askAgent<T = unknown>(
   });
 }
 
-/** Opens a port of the sandbox as a browser does: entry pass, cookie, page. */
-export async function browse(stack: Stack, sandboxId: string, port: string | number, path: string): Promise<Answer> {
-  const entry = await ask<{ url: string }>(`${stack.api}/api/v1/sandboxes/${sandboxId}/entry`, {
+/** Address that lets a browser into a port of the sandbox, in host form. */
+export async function entry(stack: Stack, sandbox: string, port: string | number, path: string): Promise<string> {
+  const { body, status, text } = await ask<{ url: string }>(`${stack.api}/api/v1/sandboxes/${sandbox}/entry`, {
     method: 'POST',
     body: { port, path },
   });
-  if (entry.status !== 200) throw new Error(`entry: ${entry.status} ${entry.text}`);
-  const letIn = await ask(entry.body.url);
+  if (status !== 200) throw new Error(`entry: ${status} ${text}`);
+  return body.url;
+}
+
+/** The same way in below the path of the single host. */
+export function pathForm(hostForm: string): string {
+  const url = new URL(hostForm);
+  const [port = '', slot = ''] = (url.hostname.split('.')[0] ?? '').split('-');
+  const domain = url.host.slice(url.host.indexOf('.') + 1);
+  return `${url.protocol}//${domain}/${slot}/${port}${url.pathname}${url.search}`;
+}
+
+/** Opens a port of the sandbox as a browser does: entry pass, cookie, page. */
+export async function browse(stack: Stack, sandboxId: string, port: string | number, path: string): Promise<Answer> {
+  const url = await entry(stack, sandboxId, port, path);
+  const letIn = await ask(url);
   const location = letIn.headers.location;
   if (typeof location !== 'string')
     throw new Error(`the gateway did not let the browser in: ${letIn.status} ${letIn.text}`);
   const cookies = [letIn.headers['set-cookie'] ?? []].flat().map((cookie) => cookie.split(';')[0] ?? '');
-  return await ask(new URL(location, entry.body.url).href, {
+  return await ask(new URL(location, url).href, {
     headers: { cookie: cookies.join('; '), accept: 'text/html' },
   });
 }
