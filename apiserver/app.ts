@@ -41,6 +41,7 @@ import { startRoutes } from './routes/starts.js';
 import { userRoutes } from './routes/users.js';
 import { webClientRoutes } from './routes/web-client.js';
 import { webhookRoutes } from './routes/webhooks.js';
+import { limitRates } from './rates/limit.js';
 import { runtimeRoutes } from './runtime/routes.js';
 import { protectAnswers, staticRoutes } from './static/static.js';
 
@@ -87,27 +88,38 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   await describeRoutes(app);
   probeRoutes(app, deps);
   webClientRoutes(app, deps);
-  loginRoutes(app, deps);
-  deviceRoutes(app, deps);
+  const limits = await limitRates(app, { rates: deps.config.rates, registry: deps.registry, log: deps.log });
+  const { prisma } = deps.db;
+  await app.register((scope, _options, done) => {
+    scope.addHook('onRequest', limits.address);
+    loginRoutes(scope, deps);
+    deviceRoutes(scope, deps);
+    done();
+  });
   identityRoutes(app, deps);
   await app.register((scope, _options, done) => (sharedRoutes(scope, deps), done()), { prefix: '/api' });
   await app.register(
     async (scope) => {
-      requireUser(scope, deps.db.prisma, deps.identify);
+      requireUser(scope, { prisma, identify: deps.identify, limit: limits.user });
       for (const routes of USER_ROUTES) routes(scope, deps);
     },
     { prefix: '/api/v1' },
   );
   await app.register(
     async (scope) => {
-      requireUser(scope, deps.db.prisma, deps.identify);
+      requireUser(scope, { prisma, identify: deps.identify, limit: limits.user });
       keyRoutes(scope, deps);
     },
     { prefix: '/api' },
   );
   await addSandboxRoutes(app, deps);
   await app.register(async (scope) => {
-    requireUser(scope, deps.db.prisma, identifyCaller(deps.identify), 'runtime');
+    requireUser(scope, {
+      prisma,
+      identify: identifyCaller(deps.identify),
+      limit: limits.runtimeUser,
+      need: 'runtime',
+    });
     runtimeRoutes(scope, deps);
   });
   await staticRoutes(app, deps);
@@ -125,12 +137,14 @@ export async function buildSandboxApp(deps: Deps): Promise<FastifyInstance> {
 }
 
 function newApp(deps: Deps): FastifyInstance {
+  const trusted = deps.config.rates?.trustedProxies ?? [];
   const app = Fastify({
     loggerInstance: deps.log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT,
     routerOptions: { maxParamLength: 500 },
     genReqId: requestId,
+    trustProxy: trusted.length === 0 ? false : [...trusted],
     // Long polls and streams end with the client; everything else has bounds of its own.
     forceCloseConnections: 'idle',
   });

@@ -20,6 +20,7 @@ import {
 } from '../process/config.js';
 import { identityOf, identityShape, type IdentitySettings } from './identity/settings.js';
 import { DEFAULT_LIMITS, type QuotaLimits } from './ingest/quota.js';
+import { rateShape, ratesOf, type RateSettings } from './rates/settings.js';
 
 const PAIR = /^[^=\s]+=[a-z0-9.-]*$/;
 const MIB = 1024 ** 2;
@@ -49,6 +50,7 @@ const schema = z.object({
   SANDLOT_GATEWAY_PROTOCOL: z.enum(['http', 'https']).default('http'),
   SANDLOT_GATEWAY_FORM: z.enum(['host', 'sibling', 'path']).default('host'),
   ...identityShape,
+  ...rateShape,
   /** Origins of other frontends that may call this server with a key: https://canvas.example.com */
   SANDLOT_UI_ORIGINS: origins().default([]),
   /** SandboxTemplate of new sandboxes; without it the operator's built-in shape. */
@@ -103,6 +105,7 @@ export interface ApiConfig {
   gateway: GatewayAddress;
   identity: IdentitySettings;
   uiOrigins: readonly string[];
+  rates: RateSettings;
   template: string | undefined;
   startTimeoutMs: number;
   limits: Limits;
@@ -139,6 +142,7 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
     },
     identity,
     uiOrigins: read.SANDLOT_UI_ORIGINS,
+    rates: ratesOf(read, identity.mode),
     template: read.SANDLOT_SANDBOX_TEMPLATE,
     startTimeoutMs: read.SANDLOT_START_TIMEOUT_SECONDS * 1000,
     limits: {

@@ -34,7 +34,8 @@ export interface Deps {
     | 'limits'
     | 'runtimeClasses'
     | 'runtimeRegistry'
-  >;
+  > &
+    Partial<Pick<ApiConfig, 'rates'>>;
   db: Database;
   /** Who asks, by key or by login. */
   identify: Identify;

@@ -30,9 +30,14 @@ Environment:
                                the provider, and whom it lets in: see docs/identity.md
   SANDLOT_SESSION_IDLE_MINUTES, SANDLOT_SESSION_MAX_HOURS
                                when a browser has to log in again: unused (720), in any case (168)
+  SANDLOT_REQUESTS_PER_USER, SANDLOT_REQUESTS_PER_RUNTIME_USER, SANDLOT_REQUESTS_PER_ADDRESS
+                               requests a minute at most, 0 for any number (1200, 12000, 1200; 0 in single-user mode)
+  SANDLOT_TRUSTED_PROXIES      whose X-Forwarded-For is believed: 10.0.0.0/8,… (nobody's)
+  SANDLOT_REDIS_URL            redis:// or rediss://: several API servers count requests together (each for itself)
   SANDLOT_SINGLE_USER_ANYWHERE everyone-who-reaches-it-is-the-user: single-user mode on other addresses than loopback
   SANDLOT_HOST, SANDLOT_PORT   where to listen (127.0.0.1, 3000)
   SANDLOT_WEBHOOK_HOST, SANDLOT_WEBHOOK_PORT  a port of its own for what sandboxes call, and only that (0.0.0.0, none)
+  SANDLOT_UI_ORIGINS           origins of other frontends that may call with an API key: https://canvas.example.com,… (none)
   SANDLOT_API_URL              base under which sandboxes reach this server, for the tools that it gives to agents (none)
   DATABASE_URL                 pglite:<folder> (embedded, one process) or postgresql://… (pglite:.sandlot/database)
   SANDLOT_DATABASE_CONNECTIONS connections to a PostgreSQL server at most (10)

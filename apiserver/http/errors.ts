@@ -68,6 +68,7 @@ export const ERRORS = {
   bad_media_type: detail(415, 'Send application/json.'),
   legacy_settings: error(422, 'Use *_diff nested settings payloads instead of legacy keys'),
   too_many_device_logins: detail(429, 'Too many programs wait to be let in; try again in some minutes.'),
+  too_many_requests: detail(429, 'Too many requests. Wait as long as Retry-After says.'),
   too_many_starts: detail(429, 'Too many conversations are starting. Wait until some of them are ready.'),
   too_many_sandboxes: detail(429, 'Too many sandboxes; pause or stop some of them.'),
   provider_busy: detail(429, 'The git provider takes no more requests for now.'),

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { PrismaClient } from '../db/generated/client.js';
 import { ownedBy, type OwnedDb } from '../db/owned.js';
 import { ApiError } from '../http/errors.js';
+import type { RateHook } from '../rates/limit.js';
 import { ADMIN, allows, needOf, type Need, type Rights } from './scopes.js';
 
 export interface User extends Rights {
@@ -33,8 +34,17 @@ declare module 'fastify' {
 
 const MAX_CLIENTS = 1000;
 
+export interface UserScope {
+  prisma: PrismaClient;
+  identify: Identify;
+  /** Counts the user's requests. */
+  limit: RateHook;
+  /** Of routes that do not say what they need. */
+  need?: Need;
+}
+
 /** Gives every request of this scope its user, who may do what the route needs, and the database as that user sees it. */
-export function requireUser(app: FastifyInstance, prisma: PrismaClient, identify: Identify, need?: Need): void {
+export function requireUser(app: FastifyInstance, { prisma, identify, limit, need }: UserScope): void {
   const clients = new Map<string, OwnedDb>();
   const clientOf = (id: string): OwnedDb => {
     const known = clients.get(id);
@@ -54,6 +64,7 @@ export function requireUser(app: FastifyInstance, prisma: PrismaClient, identify
     const user = await identify(request, reply);
     request.user = user;
     request.owned = clientOf(user.id);
+    await limit(request, reply);
     const { need: asked } = request.routeOptions.config;
     if (asked === undefined || asked === 'sandbox' || !allows(user, asked))
       throw new ApiError(user.via === 'key' ? 'key_scope' : 'not_allowed');

@@ -21,44 +21,48 @@ interface Path {
 export function liveRoutes(app: Api, deps: Deps): void {
   let open = 0;
 
-  app.get<Path>('/app-conversations/start-tasks/:id/live', { websocket: true }, async (socket, request) => {
-    open += 1;
-    const stops: (() => void)[] = [];
-    socket.on('error', (error) => request.log.debug({ err: error }, 'a live socket failed'));
-    socket.on('close', () => {
-      open -= 1;
-      for (const stop of stops) stop();
-    });
-    const refuse = (code: number, reason: string) => socket.close(code, reason);
-    if (open > MAX_SOCKETS) return refuse(1013, 'too many sockets');
-
-    const id = uuid.safeParse(request.params.id).data ?? '';
-    const look = () => request.owned.startTask.findUnique({ where: { id } });
-    let task = await look();
-    if (task === null) return refuse(4404, 'unknown start task');
-    let last = '';
-    const give = (state: StartTask | null) => {
-      if (state === null) return refuse(4404, 'the start task is gone');
-      task = state;
-      const sandbox = state.sandboxId === null ? undefined : deps.directory.get(state.sandboxId);
-      const frame = JSON.stringify({
-        task: shownTask(state, request.user.shown, { fresh: false }),
-        progress: sandbox === undefined ? null : shownProgress(sandbox),
+  app.get<Path>(
+    '/app-conversations/start-tasks/:id/live',
+    { websocket: true, config: { uncounted: true } },
+    async (socket, request) => {
+      open += 1;
+      const stops: (() => void)[] = [];
+      socket.on('error', (error) => request.log.debug({ err: error }, 'a live socket failed'));
+      socket.on('close', () => {
+        open -= 1;
+        for (const stop of stops) stop();
       });
-      if (frame !== last) socket.send(frame);
-      last = frame;
-      if (FINAL.includes(state.status as (typeof FINAL)[number])) socket.close(1000);
-    };
-    give(task);
-    const timer = setInterval(
-      () => void look().then(give, () => refuse(1011, 'the database does not answer')),
-      LOOK_MS,
-    );
-    stops.push(
-      () => clearInterval(timer),
-      deps.starts.listen(id, (state) => state !== undefined && give(state)),
-      deps.directory.listen((now) => now !== undefined && now.metadata.name === task?.sandboxId && give(task)),
-    );
-    if (socket.readyState !== socket.OPEN) for (const stop of stops) stop();
-  });
+      const refuse = (code: number, reason: string) => socket.close(code, reason);
+      if (open > MAX_SOCKETS) return refuse(1013, 'too many sockets');
+
+      const id = uuid.safeParse(request.params.id).data ?? '';
+      const look = () => request.owned.startTask.findUnique({ where: { id } });
+      let task = await look();
+      if (task === null) return refuse(4404, 'unknown start task');
+      let last = '';
+      const give = (state: StartTask | null) => {
+        if (state === null) return refuse(4404, 'the start task is gone');
+        task = state;
+        const sandbox = state.sandboxId === null ? undefined : deps.directory.get(state.sandboxId);
+        const frame = JSON.stringify({
+          task: shownTask(state, request.user.shown, { fresh: false }),
+          progress: sandbox === undefined ? null : shownProgress(sandbox),
+        });
+        if (frame !== last) socket.send(frame);
+        last = frame;
+        if (FINAL.includes(state.status as (typeof FINAL)[number])) socket.close(1000);
+      };
+      give(task);
+      const timer = setInterval(
+        () => void look().then(give, () => refuse(1011, 'the database does not answer')),
+        LOOK_MS,
+      );
+      stops.push(
+        () => clearInterval(timer),
+        deps.starts.listen(id, (state) => state !== undefined && give(state)),
+        deps.directory.listen((now) => now !== undefined && now.metadata.name === task?.sandboxId && give(task)),
+      );
+      if (socket.readyState !== socket.OPEN) for (const stop of stops) stop();
+    },
+  );
 }

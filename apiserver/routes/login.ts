@@ -29,9 +29,12 @@ const ATTEMPT_SECONDS = 600;
 /** Logins that one browser may have begun at the same time (tabs); more would only make its requests long. */
 const MAX_ATTEMPTS = 5;
 
+/** The UI asks these at each opening, of a whole company behind one address; without a session of ours they cost nothing. */
+const OF_THE_UI = { config: { uncounted: true as const } };
+
 export function loginRoutes(app: Api, deps: Deps): void {
   const { login } = deps;
-  app.post('/api/authenticate', async (request, reply) => {
+  app.post('/api/authenticate', OF_THE_UI, async (request, reply) => {
     try {
       await deps.identify(request, reply);
       return { message: 'User authenticated' };
@@ -41,7 +44,7 @@ export function loginRoutes(app: Api, deps: Deps): void {
     }
   });
 
-  app.post('/api/logout', async (request, reply) => {
+  app.post('/api/logout', OF_THE_UI, async (request, reply) => {
     const logoutUrl = login === undefined ? null : await logOut(login, request, reply);
     return { message: 'User logged out', logout_url: logoutUrl };
   });
@@ -119,7 +122,7 @@ function backChannel(app: Api, { provider, sessions }: LoginParts): void {
     { parseAs: 'string', bodyLimit: LOGOUT_LIMIT },
     (_request, body, done) => done(null, Object.fromEntries(new URLSearchParams(String(body)))),
   );
-  app.post('/oauth/backchannel-logout', async (request, reply) => {
+  app.post('/oauth/backchannel-logout', { config: { uncounted: true } }, async (request, reply) => {
     reply.header('cache-control', 'no-store');
     const { logout_token } = parse(logoutBody, request.body ?? {}, 'body');
     try {

@@ -43,18 +43,22 @@ export function startRoutes(app: Api, deps: Deps): void {
     return shownTask(task, request.user.shown, { fresh: true });
   });
 
-  app.post('/app-conversations/stream-start', { schema: STARTING }, async (request, reply) => {
-    const { task, again } = await createTask(deps, request);
-    // Sent again, it is told as it is by now.
-    if (again) return [shownTask(task, request.user.shown, { fresh: true })];
-    const { raw } = reply.hijack();
-    raw.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' });
-    await streamStates(deps, task, (state, first) => {
-      raw.write(`${first ? '[' : ','}${JSON.stringify(shownTask(state, request.user.shown, { fresh: true }))}`);
-    });
-    raw.end(']');
-    return reply;
-  });
+  app.post(
+    '/app-conversations/stream-start',
+    { schema: STARTING, config: { uncounted: true } },
+    async (request, reply) => {
+      const { task, again } = await createTask(deps, request);
+      // Sent again, it is told as it is by now.
+      if (again) return [shownTask(task, request.user.shown, { fresh: true })];
+      const { raw } = reply.hijack();
+      raw.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' });
+      await streamStates(deps, task, (state, first) => {
+        raw.write(`${first ? '[' : ','}${JSON.stringify(shownTask(state, request.user.shown, { fresh: true }))}`);
+      });
+      raw.end(']');
+      return reply;
+    },
+  );
 
   app.get(
     '/app-conversations/start-tasks/search',

@@ -75,6 +75,23 @@ app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 {{- end }}
 {{- end }}
 
+{{- define "sandlot.archiveEnv" -}}
+- { name: SANDLOT_ARCHIVE, value: {{ .url | quote }} }
+- { name: SANDLOT_ARCHIVE_DAYS, value: {{ int .days | quote }} }
+{{- with .endpoint }}
+- { name: SANDLOT_ARCHIVE_ENDPOINT, value: {{ . | quote }} }
+{{- end }}
+{{- with .region }}
+- { name: SANDLOT_ARCHIVE_REGION, value: {{ . | quote }} }
+{{- end }}
+{{- with .existingSecret }}
+{{- range $name, $key := dict "SANDLOT_ARCHIVE_AZURE_CONNECTION_STRING" "connection-string" "AWS_ACCESS_KEY_ID" "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "AWS_SECRET_ACCESS_KEY" }}
+- name: {{ $name }}
+  valueFrom: { secretKeyRef: { name: {{ $.existingSecret }}, key: {{ $key }}, optional: true } }
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "sandlot.gatewayEnv" -}}
 - { name: SANDLOT_GATEWAY_DOMAIN, value: {{ .Values.gateway.domain | quote }} }
 - { name: SANDLOT_GATEWAY_PROTOCOL, value: {{ .Values.protocol | quote }} }
