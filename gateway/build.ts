@@ -50,6 +50,11 @@ export function buildGateway(settings: GatewaySettings, parts: GatewayParts): Ga
     timeouts: {
       firstByteMs: 60_000,
       headMs: 15_000,
+      // Above the 300 s for which agent servers run a command while its client waits.
+      answerMs: 330_000,
+      bodyMs: 60_000,
+      // Above the 20–25 s after which long polls answer.
+      crowdedMs: 30_000,
       idleMs: IDLE_MS,
       firstFrameMs: 10_000,
       holdMs: HOLD_MS,

@@ -28,6 +28,8 @@ export interface Connection {
   stash: Buffer | undefined;
   /** When `user.expired` is called (ms since 1970). */
   deadline: number;
+  /** When it is called already if places are scarce (ms since 1970); Infinity for never. */
+  yieldAt: number;
   /** The answer is out: take the next request, or close. */
   next(keepAlive: boolean): void;
 }

@@ -16,6 +16,12 @@ export interface Timeouts {
   idleMs: number;
   /** From the first to the last byte of a head. */
   headMs: number;
+  /** Silence until the head of a pod's answer, and between pieces of one whose length nobody has said. */
+  answerMs: number;
+  /** Silence of whoever is to send the rest of a body of known end, to take it, or to answer a handshake. */
+  bodyMs: number;
+  /** Silence after which a request loses its place when others find none. */
+  crowdedMs: number;
   /** Until a WebSocket without credentials must have shown its key. */
   firstFrameMs: number;
   /** How long a request waits for a sandbox that it has woken. */

@@ -27,6 +27,7 @@ export function acceptConnection(gateway: Gateway, socket: Socket): void {
     forward: undefined,
     stash: undefined,
     deadline: gateway.clock.now + gateway.timeouts.firstByteMs,
+    yieldAt: Infinity,
     next: (keepAlive) => next(connection, keepAlive),
   };
   connection.user = headReader(connection);

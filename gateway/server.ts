@@ -1,6 +1,8 @@
 /** The listening side: accepts connections, keeps their deadlines, and lets them go in good order. */
 import { createServer, type AddressInfo } from 'node:net';
+import type { Connection } from './connection.js';
 import type { Gateway } from './gateway.js';
+import { isCrowded } from './limits.js';
 import { endRevoked } from './rights.js';
 import { acceptConnection } from './serve.js';
 
@@ -53,8 +55,11 @@ export function tick(gateway: Gateway, now: number): void {
   gateway.clock.now = now;
   gateway.pool.sweep(now);
   endRevoked(gateway, now);
-  for (const connection of gateway.connections) if (connection.deadline <= now) connection.user.expired();
+  for (const connection of gateway.connections) if (isOver(connection, now)) connection.user.expired();
 }
+
+const isOver = ({ gateway, deadline, yieldAt, forward }: Connection, now: number) =>
+  deadline <= now || (yieldAt <= now && forward !== undefined && isCrowded(forward.route, gateway.rules));
 
 /** Not all in one moment, or all clients would come back in one. */
 function sendAway(gateway: Gateway, overMs: number): void {

@@ -17,8 +17,8 @@ const MAX_INTERIM = 16;
 const ONE_WRITE = 16 * 1024;
 
 export function fromPod(exchange: Exchange, chunk: Buffer): void {
-  touch(exchange);
   if (exchange.response !== undefined) return passAnswer(exchange, chunk, 0, '');
+  touch(exchange);
   const bytes = exchange.partial === undefined ? chunk : Buffer.concat([exchange.partial, chunk]);
   exchange.partial = undefined;
   readAnswer(exchange, bytes, 0);
@@ -82,7 +82,7 @@ const isEventStream = (head: ResponseHead) =>
 /** An app's event stream lasts as a WebSocket does, and needs room as one. */
 function countAsStream(exchange: Exchange): Answer | undefined {
   if (exchange.counted === 'streams') return undefined;
-  const refusal = overloadedBy(exchange.forward.route, 'streams', exchange.connection.gateway.rules);
+  const refusal = overloadedBy(exchange.forward, 'streams', exchange.connection.gateway.rules);
   if (refusal !== undefined) return refusal;
   leave(exchange.forward.route, exchange.counted);
   exchange.counted = 'streams';
@@ -111,6 +111,7 @@ function passAnswer(exchange: Exchange, bytes: Buffer, start: number, head: stri
   noteTraffic(exchange);
   if (response.done) return finish(exchange, end < bytes.length);
   if (!fits) exchange.upstream?.socket.pause();
+  touch(exchange);
 }
 
 /** As passAnswer, for a page that changes on its way. */
@@ -126,6 +127,7 @@ function passPage(exchange: Exchange, bytes: Buffer, start: number, head: string
   noteTraffic(exchange);
   if (response.done) return finish(exchange, end < bytes.length);
   if (!fits) exchange.upstream?.socket.pause();
+  touch(exchange);
 }
 
 function writeAnswer(exchange: Exchange, head: string, body: Buffer): boolean {

@@ -2,6 +2,7 @@
 import type { Answer } from '../answers.js';
 import type { Connection } from '../connection.js';
 import type { Forward } from '../decide.js';
+import type { Timeouts } from '../gateway.js';
 import type { Body } from '../http/body.js';
 import { leave, type Counted } from '../limits.js';
 import type { PageRewriter } from '../pages/rewriter.js';
@@ -37,8 +38,25 @@ export interface Exchange {
 }
 
 /** Bytes moved: the silence begins anew. */
-export function touch({ connection }: Exchange): void {
-  connection.deadline = connection.gateway.clock.now + connection.gateway.timeouts.idleMs;
+export function touch(exchange: Exchange): void {
+  const { connection } = exchange;
+  const { clock, timeouts } = connection.gateway;
+  connection.deadline = clock.now + silenceOf(exchange, timeouts);
+  connection.yieldAt = exchange.counted === 'streams' ? Infinity : clock.now + timeouts.crowdedMs;
+}
+
+/** How long nothing may move, by what is waited for. */
+function silenceOf(
+  { connection, forward, request, response, counted, upstream }: Exchange,
+  timeouts: Timeouts,
+): number {
+  if (response === undefined) {
+    if (forward.head.websocket) return timeouts.bodyMs;
+    // A client that is not read is not to blame for its silence.
+    return request.done || connection.socket.isPaused() ? timeouts.answerMs : timeouts.bodyMs;
+  }
+  if (counted === 'streams') return timeouts.idleMs;
+  return response.kind === 'length' || upstream?.socket.isPaused() === true ? timeouts.bodyMs : timeouts.answerMs;
 }
 
 /** A pod that answers an authorised request is in use; one that is only probed is not. */
@@ -52,6 +70,7 @@ export function settle(exchange: Exchange, answer?: Answer): void {
   exchange.over = true;
   const { connection, forward } = exchange;
   connection.forward = undefined;
+  connection.yieldAt = Infinity;
   leave(forward.route, exchange.counted);
   connection.gateway.observer.finished({
     ip: connection.ip,

@@ -24,6 +24,9 @@ const ACCESS_ENDED: Answer = {
   message: 'The key or the link that opened this is no longer good.',
 };
 
+const NO_ANSWER: Answer = { status: 504, reason: 'TimedOut', message: 'The sandbox did not answer in time.' };
+const NO_BODY: Answer = { status: 408, reason: 'TimedOut', message: 'The rest of the body did not come in time.' };
+
 const REPLACED: Answer = {
   status: 502,
   reason: 'Unreachable',
@@ -78,13 +81,17 @@ function attach(exchange: Exchange, upstream: Upstream): void {
 }
 
 function clientSide(exchange: Exchange): ClientUser {
+  const { connection } = exchange;
   return {
     data: (chunk) => fromClient(exchange, chunk),
     // A client that hangs up does not wait for the answer (browsers, curl and load balancers close both ways).
     ended: () => abort(exchange),
     closed: () => abort(exchange),
-    drained: () => exchange.upstream?.socket.resume(),
-    expired: () => fail(exchange, { status: 504, reason: 'TimedOut', message: 'The sandbox did not answer in time.' }),
+    drained() {
+      exchange.upstream?.socket.resume();
+      touch(exchange);
+    },
+    expired: () => fail(exchange, exchange.request.done || connection.socket.isPaused() ? NO_ANSWER : NO_BODY),
     // A request in flight may end; its connection is closed with its answer.
     drain: () => undefined,
     revoked: () => fail(exchange, ACCESS_ENDED),
@@ -104,14 +111,16 @@ function podSide(exchange: Exchange): LinkUser {
     },
     ended: () => podEnded(exchange),
     closed: () => podEnded(exchange),
-    drained: () => exchange.connection.socket.resume(),
+    drained() {
+      exchange.connection.socket.resume();
+      touch(exchange);
+    },
   };
 }
 
 /** Bytes of the client: its body goes to the pod, what follows waits for its turn. */
 function fromClient(exchange: Exchange, chunk: Buffer): void {
   const { connection, upstream, request } = exchange;
-  touch(exchange);
   if (upstream === undefined || request.done) return stash(connection, chunk);
   let end: number;
   try {
@@ -126,4 +135,5 @@ function fromClient(exchange: Exchange, chunk: Buffer): void {
     connection.socket.pause();
   if (request.done && request.trailer !== '') upstream.socket.write(request.trailer, 'latin1');
   if (end < chunk.length) stash(connection, chunk.subarray(end));
+  touch(exchange);
 }

@@ -31,4 +31,5 @@ function letGo(exchange: Exchange): void {
     trustedOrigin: undefined,
   };
   connection.forward = exchange.forward;
+  connection.yieldAt = Infinity;
 }
