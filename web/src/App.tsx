@@ -11,11 +11,15 @@ import { UserMenu } from './parts/UserMenu';
 /** The terminal and the rest of a conversation are half the code; the home screen does not wait for them. */
 const ConversationPage = lazy(() => import('./pages/ConversationPage'));
 
+const SharedPage = lazy(() => import('./pages/SharedPage'));
+
 const STARTING = 'task-';
 
 export function App() {
   const [location] = useLocation();
   const main = useFocusOnChange(location);
+  // Whoever follows a link need not be a user here.
+  const isShared = location.startsWith('/shared/');
   return (
     <>
       <a className="skip" href="#main">
@@ -25,11 +29,7 @@ export function App() {
         <Link href="/" className="brand">
           <img src="/favicon.svg" alt="" width="22" height="22" /> Sandlot
         </Link>
-        <nav aria-label="Main">
-          <Link href="/">Conversations</Link>
-          <Link href="/settings">Settings</Link>
-        </nav>
-        <UserMenu />
+        {isShared ? <span className="hint">Shared with you, to read</span> : <OwnNavigation />}
       </header>
       <main id="main" tabIndex={-1} ref={main}>
         <Boundary key={location}>
@@ -39,6 +39,13 @@ export function App() {
             <Route path="/oauth/device/verify" component={DevicePage} />
             <Route path="/login">{() => <LoginPage />}</Route>
             <Route path="/logged-out">{() => <LoginPage loggedOut />}</Route>
+            <Route path="/shared/conversations/:id">
+              {({ id }) => (
+                <Suspense fallback={<p className="page">Loading…</p>}>
+                  <SharedPage key={id} id={id} />
+                </Suspense>
+              )}
+            </Route>
             <Route path="/conversations/:id">{({ id }) => <Conversation key={id} id={id} />}</Route>
             <Route>
               <p className="page">
@@ -48,6 +55,18 @@ export function App() {
           </Switch>
         </Boundary>
       </main>
+    </>
+  );
+}
+
+function OwnNavigation() {
+  return (
+    <>
+      <nav aria-label="Main">
+        <Link href="/">Conversations</Link>
+        <Link href="/settings">Settings</Link>
+      </nav>
+      <UserMenu />
     </>
   );
 }

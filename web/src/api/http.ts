@@ -17,12 +17,13 @@ export interface CallOptions {
   body?: unknown;
   /** Session key of a sandbox; only for calls to its agent server. */
   sessionKey?: string;
+  headers?: Record<string, string>;
   signal?: AbortSignal;
 }
 
 /** Throws ApiError; status 0 means that nothing answered. */
 export async function call<T>(url: string, options: CallOptions = {}): Promise<T> {
-  const headers: Record<string, string> = {};
+  const headers: Record<string, string> = { ...options.headers };
   if (options.body !== undefined) headers['content-type'] = 'application/json';
   if (options.sessionKey !== undefined) headers['x-session-api-key'] = options.sessionKey;
   let response: Response;

@@ -17,6 +17,7 @@ export interface Conversation {
   execution_status: ExecutionStatus | null;
   conversation_url: string | null;
   session_api_key: string | null;
+  public?: boolean | null;
   /** `archiveworkspacepath`: the folder in which the agent works. */
   tags?: Record<string, string>;
 }

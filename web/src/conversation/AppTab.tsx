@@ -52,7 +52,7 @@ function Shown({ sandboxId, list, port, onChoose }: ShownProps) {
     staleTime: Infinity,
     gcTime: 0,
   });
-  const tab = useOpenInTab(sandboxId, port);
+  const tab = useOpenInTab(() => enterSandbox(sandboxId, port));
   return (
     <>
       <div className="bar">

@@ -66,7 +66,7 @@ function Editor({ agent, sandboxId, folder }: { agent: Agent; sandboxId: string;
     staleTime: Infinity,
     gcTime: 0,
   });
-  const tab = useOpenInTab(sandboxId, 'vscode', `/${query}`);
+  const tab = useOpenInTab(() => enterSandbox(sandboxId, 'vscode', `/${query}`));
   return (
     <>
       <div className="bar end">

@@ -12,6 +12,7 @@ import {
 } from '../api/platform';
 import { Badge } from '../parts/Badge';
 import { Problem } from '../parts/Problem';
+import { ShareButton } from './ShareDialog';
 
 interface HeaderProps {
   conversation: Conversation;
@@ -57,6 +58,7 @@ export function Header({ conversation, run, agent }: HeaderProps) {
             Resume sandbox
           </button>
         ) : null}
+        <ShareButton conversation={conversation} agent={agent} />
         <DeleteButton conversation={conversation} />
       </div>
       <Problem error={act.error} />

@@ -82,10 +82,10 @@ export function useEvents(conversationId: string, agent: Agent | undefined): Liv
   return { events, draft, runStatus, stream, lost, historyError };
 }
 
-const transient = (event: AgentEvent) =>
+export const transient = (event: AgentEvent) =>
   event.kind === 'StreamingDeltaEvent' || (event.kind === 'ConversationStateUpdateEvent' && event.key === 'full_state');
 
-function merge(known: AgentEvent[], more: AgentEvent[]): AgentEvent[] {
+export function merge(known: AgentEvent[], more: AgentEvent[]): AgentEvent[] {
   const ids = new Set(known.map((event) => event.id));
   const fresh = more.filter((event) => !ids.has(event.id) && ids.add(event.id));
   if (fresh.length === 0) return known;

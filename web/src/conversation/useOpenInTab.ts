@@ -1,12 +1,11 @@
 import { useMutation } from '@tanstack/react-query';
-import { enterSandbox } from '../api/platform';
 
-/** Opens a port of a sandbox in a browser tab of its own. */
-export function useOpenInTab(sandboxId: string, port: string | number, path = '/') {
+/** Opens a port of a sandbox in a browser tab of its own; `enter` asks for its address. */
+export function useOpenInTab(enter: () => Promise<{ url: string }>) {
   const open = useMutation({
     mutationFn: async (target: Window | null) => {
       try {
-        const { url } = await enterSandbox(sandboxId, port, path);
+        const { url } = await enter();
         if (target === null) throw new Error('The browser did not allow a new tab.');
         target.opener = null;
         target.location.href = url;
