@@ -13,6 +13,8 @@ import t, { type Test } from 'tap';
 import { createArchive } from '../../apiserver/archive/archive.js';
 import { openStore, type ArchiveSettings } from '../../apiserver/archive/store.js';
 import { createLeases } from '../../apiserver/db/leases.js';
+import { removeConversation } from '../../apiserver/conversations/remove.js';
+import { SANDBOX, type Sandbox } from '../../contracts/resources.js';
 import { packageRoot } from '../../process/root.js';
 import { systemClock } from '../../process/clock.js';
 import { newId, openTestDatabase, quiet, startRig } from '../support/api-rig.js';
@@ -151,10 +153,42 @@ t.test('an archive that is away keeps a conversation from being deleted', async 
   });
   t.teardown(() => rig.stop());
   const id = await addConversation();
+  await rig.server.deps.control.create({ id, owner: 'local', conversationId: id });
   const refused = await rig.call('DELETE', `/api/v1/app-conversations/${id}`);
   t.match(refused, { status: 503, body: { detail: /archive/ }, headers: { 'retry-after': /./ } });
   t.notMatch(refused.text, /blocked/);
   t.equal(await db.prisma.event.count({ where: { conversationId: id } }), EVENTS);
+  const there = await cluster.client.get<Sandbox>(SANDBOX, { namespace: cluster.namespace, name: id });
+  t.equal(there.metadata.deletionTimestamp, undefined, 'nor is its sandbox touched');
+});
+
+t.test('events that come while it is archived are archived too', async (t) => {
+  const rig = await startRig(cluster, db, {
+    config: { archive: { url: pathToFileURL(join(root, 'late')).href, keepMs } },
+  });
+  t.teardown(() => rig.stop());
+  const { deps } = rig.server;
+  const id = await addConversation();
+  const sandbox = await deps.control.create({ id, owner: 'local', conversationId: id });
+  let late = 0;
+  const archive: typeof deps.archive = deps.archive && {
+    ...deps.archive,
+    async keep(conversation) {
+      await deps.archive?.keep(conversation);
+      if (late === 3) return;
+      late += 1;
+      await deps.ingest.events(sandbox, id, [{ id: `late-${late}`, kind: 'MessageEvent', timestamp: '2026-06-01T00:00:00' }]); // prettier-ignore
+    },
+  };
+  const conversation = await db.prisma.conversation.findUniqueOrThrow({ where: { id } });
+  await removeConversation({ ...deps, archive }, conversation);
+  const kept = await deps.archive?.read('local', id, 10_000);
+  t.same(
+    kept?.events.slice(EVENTS).map((event) => event.id),
+    ['late-1', 'late-2', 'late-3'],
+  );
+  t.equal(await db.prisma.conversation.count({ where: { id } }), 0);
+  t.equal(await db.prisma.event.count({ where: { conversationId: id } }), 0);
 });
 
 t.test('the end', async () => {
