@@ -344,3 +344,22 @@ t.test('a service worker’s script comes only from where no other sandbox is', 
   t.equal(asked(DOMAIN, `/api/conversations/${CONVERSATION}/sw.js`), 403);
   t.equal(asked(DOMAIN, '/api/sandbox-port/3000/app.js', {}), 'forward');
 });
+
+t.test('addresses that scripts of a page in path form put together lead below its prefix', async (t) => {
+  const { table } = filledTable();
+  const asked = (host: string, target: string, referer: string) => {
+    const decision = decide(requestTo(host, target, { referer }), table, rulesOf(), NOW);
+    return decision.do === 'reply' ? /Location: (.*)\r/.exec(decision.text)?.[1] : decision.do;
+  };
+  const cases: [host: string, target: string, referer: string, expected: string][] = [
+    [DOMAIN, '/_next/x.js?y', `http://${DOMAIN}/${A}/3000/page`, `/${A}/3000/_next/x.js?y`],
+    [DOMAIN, '/api/me', `http://${DOMAIN}/${A}/work-1`, `/${A}/work-1/api/me`],
+    [DOMAIN, '//evil.test', `http://${DOMAIN}/${A}/3000/`, `/${A}/3000//evil.test`],
+    [DOMAIN, '/x', `http://${DOMAIN}/api/sandbox-port/${A}/3000/`, `/api/sandbox-port/${A}/3000/x`],
+    [DOMAIN, '/x', `http://evil.test/${A}/3000/`, 'answer'],
+    [DOMAIN, '/x', `http://${DOMAIN}/${A}/`, 'answer'],
+    [DOMAIN, '/x', '', 'answer'],
+    [`nobody.${DOMAIN}`, '/x', `http://nobody.${DOMAIN}/${A}/3000/`, 'answer'],
+  ];
+  for (const [host, target, referer, expected] of cases) t.equal(asked(host, target, referer), expected, referer);
+});

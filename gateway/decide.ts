@@ -5,7 +5,7 @@ import { authorize, isCurrent, type Grant, type Passes, type Verdict } from './a
 import { cookieForm, guestForm, setCookie, type CookieForm } from './cookies.js';
 import { eventsRequest, type EventsRequest } from './events/request.js';
 import { fieldOf, isForm, isNavigation, queryOf, type RequestHead } from './http/request.js';
-import { IN_FIRST_FRAME, locate, type Located } from './locate.js';
+import { IN_FIRST_FRAME, locate, strayPrefix, type Located } from './locate.js';
 import { corsLines, isPreflight, isTrusted, preflightLines, type Origins } from './origins.js';
 import { overloaded, type Limits } from './limits.js';
 import { mayWake } from './wake.js';
@@ -40,7 +40,7 @@ export interface Forward extends Context {
 
 export type Decision =
   | { do: 'answer'; answer: Answer; lines: string; context: Context | undefined }
-  | { do: 'reply'; status: 204 | 302; text: string; context: Context }
+  | { do: 'reply'; status: 204 | 302 | 307; text: string; context: Context | undefined }
   /** Accept the WebSocket here and decide when its first frame shows a key. */
   | { do: 'await-frame'; located: Located; head: RequestHead }
   /** It is paused, and this request resumes it. */
@@ -51,7 +51,7 @@ export type Decision =
 
 export function decide(head: RequestHead, lookup: Lookup, rules: Rules, now: number): Decision {
   const located = locate(head, lookup, rules.origins.domain);
-  if (located === undefined) return unknown();
+  if (located === undefined) return strayed(head, rules) ?? unknown();
   if (located.slot === IN_FIRST_FRAME) return { do: 'await-frame', located, head };
   const route = lookup.bySlot(located.slot);
   if (route === undefined) return unknown();
@@ -181,6 +181,15 @@ const unknown = (): Decision => ({
   lines: '',
   context: undefined,
 });
+
+/** Not to be kept: the same address means another place to another page. */
+function strayed(head: RequestHead, { origins }: Rules): Decision | undefined {
+  const prefix = strayPrefix(head, origins.domain);
+  if (prefix === undefined) return undefined;
+  const lines = `Location: ${prefix}${head.target}\r\nCache-Control: no-store\r\n`;
+  const keepAlive = !head.chunked && (head.length ?? 0) === 0;
+  return { do: 'reply', status: 307, text: renderEmpty(307, lines, keepAlive), context: undefined };
+}
 
 function refuse(verdict: Extract<Verdict, { allowed: false }>, context: Context): Decision {
   return answered({ status: verdict.status, reason: verdict.reason, message: verdict.message }, context);

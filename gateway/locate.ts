@@ -76,6 +76,19 @@ function slotOfReferer(head: RequestHead): string | undefined {
   return match?.[1]?.toLowerCase() === head.host ? match[2] : undefined;
 }
 
+const PAGE_OF_A_PORT =
+  /^https?:\/\/([^/?#]+)(\/(?:s[a-z2-7]{13}|api\/sandbox-port(?:\/s[a-z2-7]{13})?)\/(?:vscode|work-[12]|[1-9][0-9]{0,4}))(?=[/?#]|$)/i;
+
+/**
+ * Where a request belongs that names no sandbox, because a script of a page in path form put its address together: below the
+ * prefix of the page that asks. Only an address: whoever is sent there still needs his right.
+ */
+export function strayPrefix(head: RequestHead, domain: string): string | undefined {
+  if (typeof readHost(head.host, domain) !== 'undefined') return undefined;
+  const match = PAGE_OF_A_PORT.exec(fieldOf(head, 'referer') ?? '');
+  return match?.[1]?.toLowerCase() === head.host ? match[2] : undefined;
+}
+
 function onlySlotOf(cookie: string | undefined): string | undefined {
   const slots = new Set(
     Array.from((cookie ?? '').matchAll(/sandlot-pass-(s[a-z2-7]{13})(?=[-=])/g), (match) => match[1]),

@@ -1,10 +1,11 @@
 /**
  * Pages in path form: URLs in attributes, styles, refreshes and import maps as the page streams by. What scripts put together
- * themselves cannot be known (that is what host form is for), so their text stays as it is, as do comments and text areas.
+ * themselves cannot be known: their text stays as it is, as do comments and text areas, and shim.ts helps at run time.
  */
 import { Tokenizer, type TokenizerCallbacks } from 'htmlparser2';
 import { editCss, lookAhead, type TextRewriter } from './css.js';
 import { rewriteImportMap } from './imports.js';
+import { moduleMap, socketShim } from './shim.js';
 import { apply, editRefresh, editSourceSet, editUrl, type Edit, type Site } from './urls.js';
 
 /** A tag or an import map that is still open when this much of it has come is passed on as it is. */
@@ -43,6 +44,11 @@ interface Reader {
   /** Name of the tag that is open; undefined outside of tags and in one that is too long. */
   tag: string | undefined;
   attributes: Attribute[];
+  /** Where the tag begins. */
+  tagAt: number;
+  /** What has come: the shim, and an import map. */
+  hasShim: boolean;
+  hasMap: boolean;
   /** What kind of text follows. */
   inside: 'style' | 'importmap' | undefined;
 }
@@ -56,6 +62,9 @@ export function createHtmlRewriter(site: Site): TextRewriter {
     edits: [],
     tag: undefined,
     attributes: [],
+    tagAt: 0,
+    hasShim: false,
+    hasMap: false,
     inside: undefined,
   };
   const tokenizer = new Tokenizer({ decodeEntities: false }, callbacks(reader));
@@ -94,7 +103,7 @@ function giveUp(reader: Reader): void {
 /** Where a tag begins whose name may not be whole yet; only short names matter. */
 function openTag(text: string): number {
   const at = text.lastIndexOf('<');
-  return at >= 0 && at >= text.length - LONGEST_NAME ? at : Infinity;
+  return at >= 0 && at >= text.length - LONGEST_NAME && !text.includes('>', at) ? at : Infinity;
 }
 
 const nothing = () => undefined;
@@ -104,7 +113,8 @@ function callbacks(reader: Reader): TokenizerCallbacks {
     onopentagname(start, end) {
       reader.tag = start < reader.from ? '' : textOf(reader, start, end).toLowerCase();
       reader.attributes = [];
-      reader.hold = end;
+      reader.tagAt = Math.max(start - 1, reader.from);
+      reader.hold = reader.tagAt;
     },
     onattribname(start, end) {
       if (reader.tag === undefined) return;
@@ -138,13 +148,14 @@ function callbacks(reader: Reader): TokenizerCallbacks {
 const textOf = ({ text, from }: Reader, start: number, end: number) => text.slice(start - from, end - from);
 
 function tagEnded(reader: Reader, end: number): void {
-  const { tag, site } = reader;
+  const { tag, tagAt, site } = reader;
   if (tag === undefined) return;
   const attributes = reader.attributes.filter(({ name }) => NOTED.has(name));
   const valueOf = (name: string) => {
     const found = attributes.find((attribute) => attribute.name === name);
     return found === undefined ? undefined : textOf(reader, found.at, found.end).trim().toLowerCase();
   };
+  if (tag === 'script') reader.edits.push({ at: tagAt, end: tagAt, text: beforeScript(reader, valueOf('type')) });
   for (const attribute of attributes) {
     const { name, at } = attribute;
     const value = textOf(reader, at, attribute.end);
@@ -155,10 +166,25 @@ function tagEnded(reader: Reader, end: number): void {
     if (name === 'integrity' && tag === 'link')
       reader.edits.push({ at: attribute.nameAt, end: attribute.nameAt, text: 'data-' });
   }
+  if (tag === 'head') reader.edits.push({ at: end, end, text: shimOnce(reader) });
   giveUp(reader);
   if (tag === 'style') reader.inside = 'style';
   else if (tag === 'script' && valueOf('type') === 'importmap') reader.inside = 'importmap';
   if (reader.inside !== undefined) reader.hold = end;
+}
+
+function shimOnce(reader: Reader): string {
+  if (reader.hasShim) return '';
+  reader.hasShim = true;
+  return socketShim(reader.site);
+}
+
+/** Pages may leave the head's tag out; and a map counts only before the first module. */
+function beforeScript(reader: Reader, type: string | undefined): string {
+  const shim = shimOnce(reader);
+  if (reader.hasMap || (type !== 'module' && type !== 'importmap')) return shim;
+  reader.hasMap = true;
+  return type === 'module' ? shim + moduleMap(reader.site) : shim;
 }
 
 /** Reads the style up to `end` but for the last `ahead` characters, which may be the beginning of a URL. */

@@ -4,6 +4,7 @@ import { createCssRewriter } from './css.js';
 import { createHtmlRewriter } from './html.js';
 import { rewriteImportMap } from './imports.js';
 import { createPageRewriter, headOfRewritten } from './rewriter.js';
+import { moduleMap, socketShim } from './shim.js';
 import { apply, belowPrefix, editLinks, editRefresh, editSourceSet } from './urls.js';
 
 const SITE = { prefix: '/p', base: 'http://h' };
@@ -13,10 +14,12 @@ const all = (create: typeof createCssRewriter, text: string, size: number) => {
   for (let at = 0; at < text.length; at += size) out += rewriter.push(text.slice(at, at + size));
   return out + rewriter.end();
 };
+const withoutHelp = (text: string) => text.replace(socketShim(SITE), '').replace(moduleMap(SITE), '');
 /** `expected` undefined: unchanged. However the text is cut. */
 const table = (t: Test, create: typeof createCssRewriter, cases: readonly (readonly [string, string?])[]) => {
   for (const [text, expected = text] of cases)
-    for (const size of [1, 2, 3, 7, 64, 100_000]) t.equal(all(create, text, size), expected, `${text} by ${size}`);
+    for (const size of [1, 2, 3, 7, 64, 100_000])
+      t.equal(withoutHelp(all(create, text, size)), expected, `${text} by ${size}`);
 };
 
 t.test('one URL', async (t) => {
@@ -212,7 +215,7 @@ t.test('what never ends is not kept', async (t) => {
   for (const text of hostile) {
     for (const size of [1000, 16_384])
       t.ok(mostHeld(createHtmlRewriter, text, size) < BOUND, `${text.slice(0, 30)} by ${size}`);
-    t.ok(all(createHtmlRewriter, text, 5000).replaceAll('/p/', '/') === text, 'nothing is lost');
+    t.ok(withoutHelp(all(createHtmlRewriter, text, 5000)).replaceAll('/p/', '/') === text, 'nothing is lost');
   }
   t.ok(mostHeld(createCssRewriter, 'url('.repeat(long), 1000) < 1000);
   const whole = `<img srcset="${'(, '.repeat(20_000)}" src=/x>`;
@@ -251,4 +254,22 @@ t.test('which answers change, and how', async (t) => {
   t.equal(rewriter?.push(Buffer.from('<a href="/x">')), 'f\r\n<a href="/p/x">\r\n');
   t.equal(rewriter?.push(Buffer.from('<a')), '');
   t.equal(rewriter?.end(), '2\r\n<a\r\n0\r\n\r\n');
+});
+
+t.test('what scripts are given, where it helps and once', async (t) => {
+  const shim = socketShim(SITE);
+  const map = moduleMap(SITE);
+  t.equal(map, '<script type="importmap">{"imports":{"/":"/p/","/p/":"/p/"}}</script>');
+  const cases: [string, string?][] = [
+    ['<html><head lang=en><script src=a></script><head>', `<html><head lang=en>${shim}<script src=a></script><head>`],
+    ['<!doctype html><p><script>1</script><script>2</script>', `<!doctype html><p>${shim}<script>1</script><script>2</script>`],
+    [
+      '<head></head><script>1</script><script async type=module src=a></script><script type=module>2</script>',
+      `<head>${shim}</head><script>1</script>${map}<script async type=module src=a></script><script type=module>2</script>`,
+    ],
+    ['<script type=importmap>{}</script><script type=module>1</script>', `${shim}<script type=importmap>{}</script><script type=module>1</script>`],
+    ['<p>a part of a page</p><header></header>'],
+  ]; // prettier-ignore
+  for (const [text, expected = text] of cases)
+    for (const size of [1, 5, 100_000]) t.equal(all(createHtmlRewriter, text, size), expected, `${text} by ${size}`);
 });
