@@ -39,6 +39,8 @@ const schema = z.object({
   OH_ALLOW_CORS_ORIGIN_REGEX: z.string().optional(),
   OH_RUNTIME_IDLE_TIMEOUT_SECONDS: whole(1, 31_536_000).optional(),
   OH_APP_BACKEND_PUBLIC_URL: z.string().optional(),
+  /** False: no browser tools, also where there is a Chromium (tools/browser/find.ts reads it). */
+  OH_ENABLE_BROWSER: flag().default(true),
   SANDLOT_WORKSPACE_ROOT: z.string().default('/workspace'),
   /** What all sandboxes of a machine and user share: the installation of VS Code. */
   SANDLOT_CACHE_DIR: z.string().optional(),
@@ -175,16 +177,17 @@ export const POD_MARK = 'SANDLOT_POD';
 
 /** What a command must not see: the keys that open this server, and what is ours alone (an app would listen on our PORT). */
 const HIDDEN = /^(OH_|SANDLOT_|SESSION_API_KEY$|PORT$|NODE_CHANNEL_|npm_|OPENHANDS_AGENT_SERVER_CONFIG_PATH$)/;
+/** What commands may need to know, and what switches tools on or off. */
+const KEPT = new Set(['OH_VSCODE_PORT', 'OH_ENABLE_BROWSER']);
 const commandEnvironment = (env: NodeJS.ProcessEnv): Record<string, string> =>
   Object.fromEntries(
     Object.entries(env).filter(
-      (entry): entry is [string, string] =>
-        entry[1] !== undefined && (!HIDDEN.test(entry[0]) || entry[0] === 'OH_VSCODE_PORT'),
+      (entry): entry is [string, string] => entry[1] !== undefined && (!HIDDEN.test(entry[0]) || KEPT.has(entry[0])),
     ),
   );
 
 /** OH_* variables of the original that this server needs no value of: they name features that are built differently or absent. */
 const TOLERATED =
-  /^OH_(SESSION_API_KEYS_|ALLOW_CORS_ORIGINS_|WEBHOOKS_|WORKSPACE_PATH|STATIC_FILES_PATH|PRELOAD_TOOLS|ENABLE_VNC|ENABLE_BROWSER|TELEMETRY|INTERNAL_SERVER_URL|BASH_EVENTS_RETENTION_SECONDS|CONVERSATION_)/;
+  /^OH_(SESSION_API_KEYS_|ALLOW_CORS_ORIGINS_|WEBHOOKS_|WORKSPACE_PATH|STATIC_FILES_PATH|PRELOAD_TOOLS|ENABLE_VNC|TELEMETRY|INTERNAL_SERVER_URL|BASH_EVENTS_RETENTION_SECONDS|CONVERSATION_)/;
 const unknownOf = (env: NodeJS.ProcessEnv): string[] =>
   Object.keys(env).filter((name) => name.startsWith('OH_') && !(name in schema.shape) && !TOLERATED.test(name));

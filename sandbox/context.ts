@@ -18,8 +18,9 @@ export interface Context {
   /** The key that opens `POST /api/init`: the secret key that the server was started with. */
   readonly initKey: string | null;
   init: { state: InitState; error: string | null };
+  /** Both by the monotonic clock. */
   readonly startedAt: number;
-  /** Milliseconds since 1970 of the last sign of work. */
+  /** The last sign of work. */
   lastActivity: number;
   readonly paths: PathMap;
   readonly conversations: Conversations;

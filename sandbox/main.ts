@@ -3,6 +3,7 @@ import { systemClock } from '../process/clock.js';
 import { ConfigError } from '../process/config.js';
 import { runProgram } from '../process/run.js';
 import { readServerConfig, type ServerConfig } from './config.js';
+import { forgetKeys, handedOver } from './forget.js';
 
 export const usage = `sandlot agent-server [--host HOST] [--port PORT]
 
@@ -24,7 +25,8 @@ The server inside a sandbox: runs the agent and speaks the OpenHands agent-serve
 /** Time for ending runs and sending what webhooks wait for; pods are given 30 s. */
 const GRACE_MS = 20_000;
 
-export async function main(env: NodeJS.ProcessEnv): Promise<void> {
+export async function main(given: NodeJS.ProcessEnv): Promise<void> {
+  const env = handedOver(given);
   let config: ServerConfig | ConfigError;
   try {
     config = readServerConfig(env, process.argv.slice(2));
@@ -32,6 +34,7 @@ export async function main(env: NodeJS.ProcessEnv): Promise<void> {
     if (!(error instanceof ConfigError)) throw error;
     config = error;
   }
+  const forgotten = forgetKeys(given);
   await runProgram({
     name: 'agent-server',
     graceMs: GRACE_MS,
@@ -40,6 +43,8 @@ export async function main(env: NodeJS.ProcessEnv): Promise<void> {
       if (config instanceof ConfigError) throw config;
       if (config.unknownVariables.length > 0)
         log.warn({ variables: config.unknownVariables }, 'variables that mean nothing to this server');
+      if (!forgotten)
+        log.info('the environment of this process cannot be changed: its commands can read the keys in it');
       const { startServer } = await import('./server.js');
       const server = await startServer({ config, log, clock: systemClock });
       log.info({ port: server.port, state: server.context.init.state }, 'listening');

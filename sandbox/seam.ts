@@ -8,7 +8,10 @@ import type { TokenUsage } from '../contracts/agent/stats.js';
 import type { Logger } from '../process/log.js';
 
 export interface Clock {
+  /** Milliseconds since 1970, for what people and files are told; may jump. */
   now(): number;
+  /** Milliseconds that only grow, for how long something takes. */
+  monotonic(): number;
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 

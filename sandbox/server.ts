@@ -89,7 +89,7 @@ function createContext(options: ServerOptions): Context {
   const paths = createPathMap(config.workspaceRoot);
   const current = () => context.config;
   const touch = () => {
-    context.lastActivity = clock.now();
+    context.lastActivity = clock.monotonic();
   };
   let loaded: Promise<AgentRuntime> | undefined;
   const runtime =
@@ -108,8 +108,8 @@ function createContext(options: ServerOptions): Context {
     config,
     initKey: config.secretKey,
     init: { state: config.deferredInit ? 'dormant' : 'ready', error: null },
-    startedAt: clock.now(),
-    lastActivity: clock.now(),
+    startedAt: clock.monotonic(),
+    lastActivity: clock.monotonic(),
     paths,
     webhooks,
     conversations: createConversations({ config: current, paths, webhooks, runtime, profiles, touch, log, clock }),

@@ -186,6 +186,7 @@ t.test('retries wait as long as they are asked to', async (t) => {
   const slept: number[] = [];
   const clock = {
     now: () => Date.now(),
+    monotonic: () => performance.now(),
     sleep: (ms: number) => (
       slept.push(ms),
       ms >= 1000 ? Promise.resolve() : new Promise<void>((resolve) => setTimeout(resolve, ms))

@@ -152,11 +152,11 @@ export function createHoldings(options: HoldingsOptions): Holdings {
       await ensureFolder(root());
       await inParallel(await readdir(root()), load);
       const every = Math.max(1000, (options.config().leaseTtlSeconds * 1000) / 3);
-      let renewed = clock.now();
+      let renewed = clock.monotonic();
       // A lease that runs out is noticed within a second: its owner's pod is gone, and somebody waits for this one.
       renewal = setInterval(() => {
-        const due = clock.now() - renewed >= every;
-        if (due) renewed = clock.now();
+        const due = clock.monotonic() - renewed >= every;
+        if (due) renewed = clock.monotonic();
         if (!closing && !renewing) void renew(due);
       }, LOOK_MS).unref();
     },

@@ -44,11 +44,11 @@ export function createLeaseKeeper(options: LeaseOptions): LeaseKeeper {
     const lease: LeaseFile = { owner, host, pid, expires: options.now() + options.ttlMs() };
     return writeFileAtomic(join(folder, LEASE), JSON.stringify(lease), { durable: false });
   };
+  /** One that ends later than any lease could was written before a clock was set back. */
+  const runs = ({ expires }: LeaseFile) => expires > options.now() && expires <= options.now() + 2 * options.ttlMs();
   /** A process id means something on its own host only; our own pid under another owner is a predecessor's. */
   const holds = (lease: LeaseFile) =>
-    lease.host === host
-      ? lease.pid !== pid && alive(lease.pid) && lease.expires > options.now()
-      : lease.expires > options.now();
+    lease.host === host ? lease.pid !== pid && alive(lease.pid) && runs(lease) : runs(lease);
   return {
     async acquire(folder) {
       const lease = await read(folder);

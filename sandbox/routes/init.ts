@@ -49,7 +49,7 @@ export function initRoutes(app: FastifyInstance, context: Context, activate: () 
       context.init = { state: 'dormant', error: error instanceof Error ? error.message : String(error) };
       throw error;
     }
-    context.lastActivity = context.clock.now();
+    context.lastActivity = context.clock.monotonic();
     return context.init;
   });
 }

@@ -36,7 +36,7 @@ const completionSchema = z.looseObject({ model: z.string() });
 export function miscRoutes(app: FastifyInstance, context: Context): void {
   app.get('/api/tools/', () => toolNames());
   app.get('/api/tools/catalog', () => ({ tools: toolCatalog() }));
-  const titles = createTitles(() => context.clock.now());
+  const titles = createTitles(() => context.clock.monotonic());
   app.get('/api/apps', async () => ({ apps: await listApps(context.config, titles) }));
   app.post('/api/hooks', async (request) => {
     const { project_dir: dir } = bodyOf(request, hooksSchema, { optional: true });

@@ -26,7 +26,7 @@ export function probeRoutes(app: FastifyInstance, context: Context, routes: Rout
 }
 
 function serverInfo(context: Context): Record<string, unknown> {
-  const now = context.clock.now();
+  const now = context.clock.monotonic();
   const { runtimeIdleTimeoutSeconds: idleTimeout, appBackendUrl } = context.config;
   return {
     uptime: (now - context.startedAt) / 1000,

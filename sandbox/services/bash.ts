@@ -7,7 +7,7 @@ import type { BashCommand, BashEvent, BashOutput } from '../../contracts/agent/b
 import type { Logger } from '../../process/log.js';
 import { serverKeys, type ServerConfig } from '../config.js';
 import type { PathMap } from '../conversations/workspace.js';
-import { maskValues, urlCredentials } from '../masking.js';
+import { createStreamMask, maskValues, urlCredentials } from '../masking.js';
 import { createStamper, utcTime } from '../conversations/times.js';
 import { hexOf, parseUuid } from '../http/uuid.js';
 import { openLog, type EventLog } from '../log/log.js';
@@ -101,17 +101,23 @@ export function createBash(options: BashOptions): BashService {
   const head = () => ({ id: hexOf(randomUUID()), timestamp: utcTime(stamp()) });
   const execute = async (
     command: BashCommand,
-    { log, hide }: { log: EventLog; hide: (text: string) => string },
+    { log, hidden }: { log: EventLog; hidden: readonly string[] },
   ): Promise<BashOutput> => {
     let order = 0;
-    const write = async (part: Pick<BashOutput, 'exit_code'> & { stdout: string; stderr: string }) => {
+    // A key that is split over two pieces is hidden too: the end of a piece waits while it may be the beginning of one.
+    const masks = { stdout: createStreamMask(() => hidden), stderr: createStreamMask(() => hidden) };
+    const shown = (stream: 'stdout' | 'stderr', text: string, last: boolean) => {
+      const safe = masks[stream].push(text) + (last ? masks[stream].end() : '');
+      return safe === '' ? null : safe;
+    };
+    const write = async (part: Pick<BashOutput, 'exit_code'> & { stdout: string; stderr: string }, last = false) => {
       const output: BashOutput = {
         ...head(),
         command_id: command.id,
         order: order++,
         exit_code: part.exit_code,
-        stdout: part.stdout === '' ? null : hide(part.stdout),
-        stderr: part.stderr === '' ? null : hide(part.stderr),
+        stdout: shown('stdout', part.stdout, last),
+        stderr: shown('stderr', part.stderr, last),
         kind: 'BashOutput',
       };
       await log.append(output);
@@ -129,7 +135,7 @@ export function createBash(options: BashOptions): BashService {
     running.set(command.id, shell);
     const { exitCode, stdout, stderr } = await shell.result;
     running.delete(command.id);
-    return write({ exit_code: exitCode, stdout, stderr });
+    return write({ exit_code: exitCode, stdout, stderr }, true);
   };
 
   return {
@@ -140,7 +146,6 @@ export function createBash(options: BashOptions): BashService {
       await mkdir(options.config().workspaceRoot, { recursive: true });
       // What is kept and told shows no key: that of a clone stands in its URL.
       const hidden = [...serverKeys(options.config()), ...urlCredentials(request.command)];
-      const hide = (text: string) => maskValues(text, hidden);
       const command: BashCommand = {
         command: request.command,
         cwd: request.cwd ?? null,
@@ -148,9 +153,9 @@ export function createBash(options: BashOptions): BashService {
         ...head(),
         kind: 'BashCommand',
       };
-      const shown = { ...command, command: hide(command.command) };
+      const shown = { ...command, command: maskValues(command.command, hidden) };
       await log.append(shown);
-      const done = execute(command, { log, hide });
+      const done = execute(command, { log, hidden });
       done.catch((error: unknown) => options.log.error({ err: error }, 'a command was lost'));
       return { command: shown, done };
     },

@@ -84,7 +84,7 @@ function countIn(context: Context, socket: WebSocket, id: string): boolean {
 
 function join(context: Context, socket: WebSocket, shell: Shell, inbox: Inbox): void {
   const flow = createFlow(socket, shell);
-  const touch = () => (context.lastActivity = context.clock.now());
+  const touch = () => (context.lastActivity = context.clock.monotonic());
   touch();
   shell.onData((bytes) => {
     touch();

@@ -1,5 +1,5 @@
 /** The tools of one conversation, from the names that its agent was given. */
-import { NO_CHROMIUM } from './browser/find.js';
+import { noChromium } from './browser/find.js';
 import { createBrowserTools } from './browser/tool.js';
 import { createFinishTool, createThinkTool } from './builtin.js';
 import { createFileEditorTool } from './files/tool.js';
@@ -66,7 +66,7 @@ export function createTools(
     if (make === undefined) unknown.push(name);
     else if (!made.has(real)) {
       const list = [make({ ...context, params })].flat();
-      if (list.length === 0) missing.push({ name: real, problem: NO_CHROMIUM });
+      if (list.length === 0) missing.push({ name: real, problem: noChromium(context.environment()) });
       for (const tool of list) if (wanted(tool.name)) tools.set(tool.name, tool);
     }
     made.add(real);

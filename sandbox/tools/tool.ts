@@ -62,6 +62,7 @@ export interface Tool extends ToolDefinition {
 
 interface Clock {
   now(): number;
+  monotonic(): number;
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 

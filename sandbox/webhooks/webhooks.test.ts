@@ -17,7 +17,7 @@ const spec: WebhookSpec = {
   max_batch_bytes: 5 << 20,
   max_queue_bytes: 50 << 20,
 };
-const clock = { now: () => 0, sleep: () => Promise.resolve() };
+const clock = { now: () => 0, monotonic: () => 0, sleep: () => Promise.resolve() };
 
 /** A receiver that answers with what `status` says of the ids of a batch. */
 async function feedTo(t: Test, ids: string[], status: (ids: string[], attempt: number) => number) {

@@ -266,7 +266,7 @@ function signedThought(thinking: string, metadata: Record<string, unknown> | und
 async function attempt(settings: Settings, request: LlmRequest, options: CompleteOptions): Promise<LlmResponse> {
   const { config, clock, endpoint } = settings;
   const wire = createWire();
-  const began = clock.now();
+  const began = clock.monotonic();
   const limit = new AbortController();
   const seconds = config.timeout ?? 300;
   const arm = (time: number): NodeJS.Timeout =>
@@ -283,7 +283,7 @@ async function attempt(settings: Settings, request: LlmRequest, options: Complet
       options.onDelta === undefined
         ? await generate(model, call)
         : await stream(model, call, { delta: options.onDelta, progress });
-    return responseOf(settings, answer, clock.now() - began);
+    return responseOf(settings, answer, clock.monotonic() - began);
   } catch (error) {
     if (options.signal.aborted) throw options.signal.reason;
     if (error instanceof LlmError) throw error;

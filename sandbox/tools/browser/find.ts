@@ -12,7 +12,7 @@ const PLACES = [
 ];
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'chrome', 'microsoft-edge'];
 
-export const NO_CHROMIUM =
+const NO_CHROMIUM =
   'there is no Chromium on this machine. Install one (Debian: apt-get install chromium), or name its program in the variable CHROMIUM, and start a new conversation';
 
 function isProgram(path: string): boolean {
@@ -37,8 +37,17 @@ function ofPlaywright(home: string | undefined): string[] {
   }
 }
 
+/** `OH_ENABLE_BROWSER=false`: no browser, whatever the machine has. */
+const isSwitchedOff = (env: Readonly<Record<string, string | undefined>>): boolean =>
+  /^(false|0|no|off)$/i.test(env['OH_ENABLE_BROWSER']?.trim() ?? '');
+
+/** Why there is no browser, in words for the model. */
+export const noChromium = (env: Readonly<Record<string, string | undefined>>): string =>
+  isSwitchedOff(env) ? 'browsers are switched off for this sandbox (OH_ENABLE_BROWSER)' : NO_CHROMIUM;
+
 /** The program of `CHROMIUM` if set (and only that), else the first of the known places, of Playwright's, of the PATH. */
 export function findChromium(env: Readonly<Record<string, string | undefined>>): string | undefined {
+  if (isSwitchedOff(env)) return undefined;
   const named = env['CHROMIUM'];
   if (named !== undefined && named !== '') return isAbsolute(named) && isProgram(named) ? named : undefined;
   const onPath = (env['PATH'] ?? '')

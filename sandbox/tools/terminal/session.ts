@@ -12,7 +12,7 @@ import { endProcesses, listeningPorts, TERMINAL_MARK } from './processes.js';
 import { createCapture, type Capture } from './screen.js';
 
 interface Clock {
-  now(): number;
+  monotonic(): number;
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
@@ -150,7 +150,7 @@ function attach({ channel, nonce, dir, exportsFile, read, options }: Attached): 
   let pending = '';
   let capture = newCapture();
   let prompt: Prompt = { exitCode: 0, cwd: options.cwd, path: options.env['PATH'] ?? '', background: -1 };
-  let lastOutput = clock.now();
+  let lastOutput = clock.monotonic();
   let wake: () => void = () => undefined;
   let changed = nextChange();
 
@@ -173,7 +173,7 @@ function attach({ channel, nonce, dir, exportsFile, read, options }: Attached): 
   }
 
   channel.onData((chunk) => {
-    lastOutput = clock.now();
+    lastOutput = clock.monotonic();
     pending += chunk;
     for (let hit = mark.exec(pending); hit !== null; hit = mark.exec(pending)) {
       keep(pending.slice(0, hit.index));
@@ -223,19 +223,19 @@ function attach({ channel, nonce, dir, exportsFile, read, options }: Attached): 
       busy = true;
       void capture.close();
       capture = newCapture();
-      lastOutput = clock.now();
+      lastOutput = clock.monotonic();
       changed = nextChange();
       channel.write(`__run=${commands}; eval "$(${read} ${quoted(file)})"\n`);
     },
     type(keys) {
-      lastOutput = clock.now();
+      lastOutput = clock.monotonic();
       channel.write(keys);
     },
     async wait({ quietMs, timeoutMs, signal }) {
-      const began = clock.now();
+      const began = clock.monotonic();
       const deadline = began + timeoutMs;
       while (busy && ended === undefined) {
-        const now = clock.now();
+        const now = clock.monotonic();
         if (now >= deadline) return 'timeout';
         const quietAt = quietMs === undefined ? deadline : Math.max(lastOutput, began) + quietMs;
         if (quietMs !== undefined && now >= quietAt) return 'quiet';

@@ -197,12 +197,12 @@ export function createTerminalTool(context: ToolContext): Tool {
     signal: AbortSignal,
   ): Promise<Observation> {
     lastTimeout = action.timeout ?? longestSeconds();
-    const deadline = context.clock.now() + lastTimeout * 1000;
+    const deadline = context.clock.monotonic() + lastTimeout * 1000;
     const quiet = action.timeout === null ? { quietMs: quietSeconds() * 1000 } : {};
     let end: WaitEnd;
     let ports: number[] = [];
     do {
-      end = await active.wait({ ...quiet, timeoutMs: deadline - context.clock.now(), signal });
+      end = await active.wait({ ...quiet, timeoutMs: deadline - context.clock.monotonic(), signal });
       if (end === 'quiet' || end === 'timeout') ports = await active.ports();
     } while (end === 'quiet' && context.waiting().quietNeedsPort && ports.length === 0);
     if (end === 'aborted') end = await stop(active);
