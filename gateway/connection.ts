@@ -57,7 +57,10 @@ export interface Sending {
   keepAlive: boolean;
 }
 
-export function sendAnswer(connection: Connection, { head, answer, lines, keepAlive }: Sending): void {
+/** Answers how many bytes its body has. */
+export function sendAnswer(connection: Connection, { head, answer, lines, keepAlive }: Sending): number {
   const { embedders } = connection.gateway;
-  connection.socket.write(renderAnswer(answer, { head, keepAlive, lines, embedders }), 'utf8');
+  const text = renderAnswer(answer, { head, keepAlive, lines, embedders });
+  connection.socket.write(text, 'utf8');
+  return Buffer.byteLength(text.slice(text.indexOf('\r\n\r\n') + 4));
 }

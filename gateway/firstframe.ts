@@ -8,6 +8,7 @@ import { MAX_FIRST_FRAME, acceptOf, closeFrame, keyInFirstFrame } from './frames
 import { sendAnswer, stash, type Connection } from './connection.js';
 import { decideByFrame } from './decide.js';
 import { startExchange } from './exchange/start.js';
+import type { Finished } from './gateway.js';
 import type { RequestHead } from './http/request.js';
 import { fieldOf } from './http/request.js';
 import type { Located } from './locate.js';
@@ -22,7 +23,8 @@ export function awaitFrame(connection: Connection, waiting: Waiting): void {
   const accept = acceptOf(fieldOf(waiting.head, 'sec-websocket-key'));
   if (accept === undefined || fieldOf(waiting.head, 'sec-websocket-version') !== '13') {
     const answer = { status: 400, reason: 'BadRequest', message: 'Bad WebSocket handshake.' } as const;
-    sendAnswer(connection, { head: waiting.head, answer, lines: '', keepAlive: false });
+    const bytesOut = sendAnswer(connection, { head: waiting.head, answer, lines: '', keepAlive: false });
+    note(connection, waiting, { status: 400, reason: 'BadRequest', bytesOut });
     return connection.next(false);
   }
   socket.write(
@@ -68,19 +70,22 @@ function withoutOptions(head: RequestHead): RequestHead {
   return { ...head, fields: head.fields.filter((field) => !optional.has(field.name)) };
 }
 
-function refuse(connection: Connection, { head }: Waiting, code: number, reason: string): void {
+function refuse(connection: Connection, waiting: Waiting, code: number, reason: string): void {
   connection.stash = undefined;
   connection.socket.write(closeFrame(code, reason));
-  connection.gateway.observer.finished({
-    ip: connection.ip,
-    head,
+  note(connection, waiting, {
     status: code === 4001 ? 401 : 503,
     reason: code === 4001 ? 'WrongKey' : 'Draining',
-    context: undefined,
-    grant: undefined,
-    bytesIn: 0,
     bytesOut: 0,
-    ms: 0,
   });
   connection.next(false);
+}
+
+function note(
+  connection: Connection,
+  { head }: Waiting,
+  noted: Pick<Finished, 'status' | 'reason' | 'bytesOut'>,
+): void {
+  const unknown = { context: undefined, grant: undefined, bytesIn: 0, ms: 0 };
+  connection.gateway.observer.finished({ ip: connection.ip, head, ...unknown, ...noted });
 }

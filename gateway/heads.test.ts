@@ -94,6 +94,7 @@ t.test('heads: what a pod gets to see', async (t) => {
     'Cookie: own=1',
     'Content-Length: 3',
     'X-Custom_Name: kept',
+    `Traceparent: ${head.trace}`,
     'X-Session-API-Key: current',
     'X-Forwarded-For: 9.9.9.9',
     `X-Forwarded-Host: ${hostOf(A)}`,

@@ -43,6 +43,7 @@ export function headForPod(head: RequestHead, out: Outgoing): string {
   for (const field of head.fields) text += lineForPod(field, head, out);
   if (head.chunked) text += 'Transfer-Encoding: chunked\r\n';
   if (head.websocket) text += 'Connection: Upgrade\r\nUpgrade: websocket\r\n';
+  text += `Traceparent: ${head.trace}\r\n`;
   if (out.injectKey !== undefined) text += `X-Session-API-Key: ${out.injectKey}\r\n`;
   if (out.prefix !== '') text += `X-Forwarded-Prefix: ${out.prefix}\r\n`;
   if (isRewritten(head, out)) text += 'Accept-Encoding: identity\r\n';
@@ -64,6 +65,11 @@ function lineForPod(field: Field, head: RequestHead, out: Outgoing): string {
     }
     case 'accept-encoding':
       return isRewritten(head, out) ? '' : `${field.line}\r\n`;
+    // Written by headForPod; and what belongs to no trace, or to a malformed one, is nobody's.
+    case 'traceparent':
+      return '';
+    case 'tracestate':
+      return head.isTraced ? `${field.line}\r\n` : '';
     case 'authorization':
       return mayHaveAuthorization(head, out) ? `${field.line}\r\n` : '';
     case 'x-api-key':

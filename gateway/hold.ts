@@ -114,9 +114,9 @@ function answer(held: Held, what: Answer): void {
   const { connection, forward } = held;
   const { head } = forward;
   take(held);
-  note(held, what.status, what);
   const keepAlive = head.keepAlive && !head.chunked && (head.length ?? 0) === 0;
-  sendAnswer(connection, { head, answer: what, lines: readable(forward.trustedOrigin), keepAlive });
+  const bytesOut = sendAnswer(connection, { head, answer: what, lines: readable(forward.trustedOrigin), keepAlive });
+  note(held, what.status, what, bytesOut);
   connection.next(keepAlive);
 }
 
@@ -147,7 +147,7 @@ function take(held: Held): boolean {
   return was;
 }
 
-function note({ connection, forward, startedAt }: Held, status: number, what: Answer | undefined): void {
+function note({ connection, forward, startedAt }: Held, status: number, what: Answer | undefined, bytesOut = 0): void {
   connection.gateway.observer.finished({
     ip: connection.ip,
     head: forward.head,
@@ -156,7 +156,7 @@ function note({ connection, forward, startedAt }: Held, status: number, what: An
     context: forward,
     grant: forward.grant,
     bytesIn: 0,
-    bytesOut: 0,
+    bytesOut,
     ms: performance.now() - startedAt,
   });
 }

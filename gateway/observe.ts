@@ -2,7 +2,7 @@
 import { pino } from 'pino';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Finished, Observer } from './gateway.js';
-import { fieldOf, TRACE } from './http/request.js';
+import { traceIdOf } from './http/trace.js';
 import type { WakeResult } from './wake.js';
 import { lineHead } from '../process/log.js';
 
@@ -52,7 +52,7 @@ export function createObserver(registry: Registry, log: AccessLog, gauges: Gauge
   const bytes = tally(
     registry,
     'sandlot_gateway_body_bytes_total',
-    'Bytes of bodies and WebSockets; in: from clients.',
+    'Bytes of bodies, event streams and WebSockets, with the answers of the gateway itself; in: from clients.',
     ['direction'],
   );
   const dials = tally(registry, 'sandlot_gateway_dial_failures_total', 'Connections to pods that did not come about.', [
@@ -147,10 +147,6 @@ export function createAccessLog(dest: number | string = 1, json = false): Access
   };
 }
 
-/** Of W3C's traceparent, which goes on to the pod as it came. */
-const traceOf = (head: Finished['head']) =>
-  head === undefined ? undefined : /^[0-9a-f]{2}-([0-9a-f]{32})-/.exec(fieldOf(head, TRACE) ?? '')?.[1];
-
 export function lineOf(
   { ip, head, status, reason, context, grant, bytesIn, bytesOut, ms }: Finished,
   now: Date,
@@ -172,7 +168,7 @@ export function lineOf(
     port: context?.port.name ?? context?.port.number,
     source: context?.located.source,
     grant,
-    trace: traceOf(head),
+    trace: head === undefined ? undefined : traceIdOf(head.trace),
     in: bytesIn,
     out: bytesOut,
     ms: Math.round(ms * 10) / 10,

@@ -122,12 +122,12 @@ function carryOut(connection: Connection, head: RequestHead, decision: Decision)
       return awaitFrame(connection, decision);
     case 'reply':
       connection.socket.write(decision.text, 'latin1');
-      note(connection, { head, status: decision.status, reason: undefined, context: decision.context });
+      note(connection, { head, status: decision.status, reason: undefined, context: decision.context, bytesOut: 0 });
       return next(connection, keepAlive);
     case 'answer': {
       const { answer, lines, context } = decision;
-      sendAnswer(connection, { head, answer, lines, keepAlive });
-      note(connection, { head, status: answer.status, reason: answer.reason, context });
+      const bytesOut = sendAnswer(connection, { head, answer, lines, keepAlive });
+      note(connection, { head, status: answer.status, reason: answer.reason, context, bytesOut });
       return next(connection, keepAlive);
     }
   }
@@ -136,8 +136,8 @@ function carryOut(connection: Connection, head: RequestHead, decision: Decision)
 function refuse(connection: Connection, error: BadMessage): void {
   const answer: Answer = { status: error.status, reason: 'BadRequest', message: `Bad request: ${error.message}.` };
   connection.stash = undefined;
-  sendAnswer(connection, { head: undefined, answer, lines: '', keepAlive: false });
-  note(connection, { head: undefined, status: error.status, reason: 'BadRequest', context: undefined });
+  const bytesOut = sendAnswer(connection, { head: undefined, answer, lines: '', keepAlive: false });
+  note(connection, { head: undefined, status: error.status, reason: 'BadRequest', context: undefined, bytesOut });
   next(connection, false);
 }
 
@@ -146,9 +146,10 @@ interface Noted {
   status: number;
   reason: Reason | undefined;
   context: Context | undefined;
+  bytesOut: number;
 }
 
-function note(connection: Connection, { head, status, reason, context }: Noted): void {
+function note(connection: Connection, { head, status, reason, context, bytesOut }: Noted): void {
   connection.gateway.observer.finished({
     ip: connection.ip,
     head,
@@ -157,7 +158,7 @@ function note(connection: Connection, { head, status, reason, context }: Noted):
     context,
     grant: undefined,
     bytesIn: 0,
-    bytesOut: 0,
+    bytesOut,
     ms: 0,
   });
 }

@@ -19,6 +19,7 @@ const DELTA_LIMIT = 256 * 1024;
 /** How long a client may leave what was sent unread. */
 const SLOW_MS = 30_000;
 const RETRY_MS = 1_000;
+const FIRST_LINE = `retry: ${RETRY_MS}\n\n`;
 
 export function createStream(visit: Visit, control: Control): Reader {
   const { connection } = visit;
@@ -26,7 +27,7 @@ export function createStream(visit: Visit, control: Control): Reader {
   /** When the client was last seen to read; undefined while it keeps up. */
   let slowSince: number | undefined;
   const write = (text: string) => {
-    visit.bytesOut += text.length;
+    visit.bytesOut += Buffer.byteLength(text);
     if (socket.write(text) || slowSince !== undefined) return;
     slowSince = gateway.clock.now;
     control.pause();
@@ -34,7 +35,9 @@ export function createStream(visit: Visit, control: Control): Reader {
   const begin = () => {
     if (visit.status !== 0) return;
     visit.status = 200;
+    // Heads are no bodies.
     write(headOf(visit));
+    visit.bytesOut = Buffer.byteLength(FIRST_LINE);
   };
   const end = (reason: Reason, retryMs: number) => {
     control.close();
@@ -82,6 +85,6 @@ function headOf({ forward }: Visit): string {
     'X-Content-Type-Options: nosniff',
     'Connection: close',
     `${readable(forward.trustedOrigin)}`,
-    `retry: ${RETRY_MS}\n\n`,
+    FIRST_LINE,
   ].join('\r\n');
 }

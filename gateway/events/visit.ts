@@ -56,8 +56,13 @@ export function refuseVisit(visit: Visit, answer: Answer): void {
   const { connection, forward } = visit;
   const { keepAlive } = forward.head;
   visit.status = answer.status;
+  visit.bytesOut += sendAnswer(connection, {
+    head: forward.head,
+    answer,
+    lines: readable(forward.trustedOrigin),
+    keepAlive,
+  });
   settleVisit(visit, answer);
-  sendAnswer(connection, { head: forward.head, answer, lines: readable(forward.trustedOrigin), keepAlive });
   connection.next(keepAlive);
 }
 

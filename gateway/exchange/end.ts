@@ -32,7 +32,11 @@ export function podEnded(exchange: Exchange): void {
     });
   if (response.kind === 'close' && exchange.upstream?.socket.errored == null) {
     response.done = true;
-    if (exchange.page !== undefined) exchange.connection.socket.write(exchange.page.end(), 'latin1');
+    if (exchange.page !== undefined) {
+      const last = exchange.page.end();
+      exchange.bytesOut += last.length;
+      exchange.connection.socket.write(last, 'latin1');
+    }
     return finish(exchange, false);
   }
   // The client must see that something is missing: cut instead of a clean end.
@@ -48,8 +52,13 @@ export function fail(exchange: Exchange, answer: Answer): void {
   const keepAlive = forward.head.keepAlive && request.done && !forward.head.websocket;
   exchange.status = answer.status;
   dropPod(exchange);
+  exchange.bytesOut += sendAnswer(connection, {
+    head: forward.head,
+    answer,
+    lines: readable(forward.trustedOrigin),
+    keepAlive,
+  });
   settle(exchange, answer);
-  sendAnswer(connection, { head: forward.head, answer, lines: readable(forward.trustedOrigin), keepAlive });
   connection.next(keepAlive);
 }
 

@@ -1,4 +1,5 @@
 import { BadMessage, contentLength, headText, ownCopy, parseFields, tokens, type Field } from './message.js';
+import { isTraceParent, newTraceParent } from './trace.js';
 
 /** A request head that has passed every check. */
 export interface RequestHead {
@@ -31,6 +32,10 @@ export interface RequestHead {
   /** X-Session-API-Key. */
   sessionKey: string | undefined;
   accept: string | undefined;
+  /** A valid traceparent: the client's own, or a new one. */
+  trace: string;
+  /** The client began the trace, so what it says of it in tracestate counts. */
+  isTraced: boolean;
   fetchMode: string | undefined;
   fetchSite: string | undefined;
 }
@@ -79,6 +84,8 @@ function emptyHead(method: string, target: string, minor: 0 | 1): RequestHead {
     authorization: undefined,
     sessionKey: undefined,
     accept: undefined,
+    trace: '',
+    isTraced: false,
     fetchMode: undefined,
     fetchSite: undefined,
   };
@@ -97,11 +104,21 @@ interface Raw {
   transferEncoding: string | undefined;
   upgrade: string | undefined;
   expect: string | undefined;
+  traces: number;
 }
 
 function interpret(head: RequestHead): RequestHead {
-  const raw: Raw = { connection: undefined, transferEncoding: undefined, upgrade: undefined, expect: undefined };
+  const raw: Raw = {
+    connection: undefined,
+    transferEncoding: undefined,
+    upgrade: undefined,
+    expect: undefined,
+    traces: 0,
+  };
   for (const field of head.fields) take(head, raw, field);
+  // Malformed or given twice it says nothing (W3C), and is no reason to refuse.
+  head.isTraced = raw.traces === 1 && isTraceParent(head.trace);
+  if (!head.isTraced) head.trace = newTraceParent();
   if (head.host === '') throw new BadMessage(400, 'no Host');
   if (raw.transferEncoding !== undefined) readTransferEncoding(head, raw.transferEncoding);
   if (raw.expect !== undefined) {
@@ -147,6 +164,10 @@ function take(head: RequestHead, raw: Raw, { name, value }: Field): void {
       break;
     case 'accept':
       head.accept = head.accept === undefined ? value : `${head.accept},${value}`;
+      break;
+    case 'traceparent':
+      head.trace = value;
+      raw.traces++;
       break;
     case 'sec-fetch-mode':
       head.fetchMode = once(head.fetchMode, value, name);
@@ -245,9 +266,6 @@ export function isForm(head: RequestHead): boolean {
   return head.accept !== undefined && head.accept.includes('text/html');
 }
 
-/** W3C's trace context. */
-export const TRACE = 'traceparent';
-
 /**
  * What the log needs of a head whose connection goes on for hours. Its fields, and the text that they are slices of, are let
  * go: they are most of what an idle WebSocket would hold.
@@ -258,13 +276,7 @@ export function headToKeep(head: RequestHead): RequestHead {
     path: ownCopy(head.path.slice(0, MAX_KEPT_PATH)),
     host: ownCopy(head.host),
     websocket: head.websocket,
-    fields: head.fields.filter(({ name }) => name === TRACE).map(keptField),
+    trace: ownCopy(head.trace),
   };
 }
 const MAX_KEPT_PATH = 512;
-const MAX_KEPT_VALUE = 64;
-
-function keptField({ name, value }: Field): Field {
-  const kept = ownCopy(value.slice(0, MAX_KEPT_VALUE));
-  return { name, value: kept, line: kept };
-}
