@@ -20,6 +20,8 @@ export interface ConversationSettings {
   /** With its secrets in the clear: never log it, never put it into an event. */
   agent: AgentConfig;
   maxIterations: number;
+  /** US dollars that the conversation may cost in all, sub-agents and condensations counted; null: no limit. */
+  maxBudget: number | null;
   stuckDetection: boolean;
   confirmationPolicy: ConfirmationPolicy;
   securityAnalyzer: SecurityAnalyzer | null;
@@ -55,6 +57,7 @@ export interface ChildRequest {
   type: string;
   agent: AgentConfig;
   maxIterations: number;
+  maxBudget: number | null;
   confirmationPolicy: ConfirmationPolicy;
   hookConfig: Record<string, unknown> | null;
 }
@@ -130,6 +133,8 @@ export interface AgentConversation {
   /** Last event of the active branch; null when it is empty. */
   leafId(): string | null;
 
+  /** US dollars that it cost so far, sub-agents that ended counted. */
+  spent(): number;
   /** Adds a model call to the statistics and announces them. */
   recordUsage(usage: ModelUsage): Promise<void>;
   /** Agent-private state that survives restarts (`agent_state` on the wire); small JSON. */

@@ -68,7 +68,7 @@ export function messageRoutes(app: Api, deps: Deps): void {
       const { profile_name } = body;
       const conversation = await findConversation(owned, params.id);
       const settings = (await settingsStore(owned, deps.box, user.id).read()) ?? emptySettings();
-      if (settings.profiles[profile_name] === undefined)
+      if (!Object.hasOwn(settings.profiles, profile_name))
         throw new ApiError('profile_not_found', { text: `Profile '${profile_name}' not found` });
       const agent = runningAgent(deps, conversation);
       const llm = llmPayload(settings, profile_name);

@@ -39,8 +39,12 @@ export function conversationPayload(input: PayloadInput): Doc {
     security_analyzer:
       settingOf(settings.conversation, 'security_analyzer') === 'llm' ? { kind: 'LLMSecurityAnalyzer' } : null,
     max_iterations: settingOf(settings.conversation, 'max_iterations'),
+    ...budgetOf(settings),
     stuck_detection: true,
     autotitle: request.title === null,
+    ...(typeof settings.scalars.title_llm_profile === 'string'
+      ? { title_llm_profile: settings.scalars.title_llm_profile }
+      : {}),
     secrets: Object.fromEntries(
       Object.entries(input.secrets).map(([name, { value, description }]) => [
         name,
@@ -67,7 +71,7 @@ function agentPayload({ request, settings, mcp, slot, gateway }: PayloadInput): 
     llm: { ...llm, usage_id: 'agent' },
     tools: toolsOf(settingOf(agent, 'tools')),
     mcp_config: { ...(settingOf(agent, 'mcp_config') as Doc), ...mcp },
-    include_default_tools: ['FinishTool', 'ThinkTool'],
+    include_default_tools: ['FinishTool', 'ThinkTool', ...switchTool(settings)],
     agent_context: {
       skills: [workHostsSkill(gateway, slot)],
       system_message_suffix: request.system_message_suffix,
@@ -79,9 +83,19 @@ function agentPayload({ request, settings, mcp, slot, gateway }: PayloadInput): 
   };
 }
 
+function budgetOf({ scalars }: StoredSettings): Doc {
+  const budget = scalars.max_budget_per_task;
+  return typeof budget === 'number' && budget > 0 ? { max_budget_per_run: budget } : {};
+}
+
+/** Only where there is something to change to. */
+const switchTool = ({ agent, profiles }: StoredSettings): string[] =>
+  settingOf(agent, 'enable_switch_llm_tool') === true && Object.keys(profiles).length > 0 ? ['SwitchLLMTool'] : [];
+
 /** The model's settings with its key, nulls left out; of an active profile when the request names that model. */
 export function llmPayload(settings: StoredSettings, override: string | null): Doc {
-  const profile = override === null ? undefined : settings.profiles[override];
+  const profile =
+    override !== null && Object.hasOwn(settings.profiles, override) ? settings.profiles[override] : undefined;
   const { is_subscription: _derived, ...llm } = llmOf(profile ?? settings.agent, { secrets: true });
   const named = override === null || profile !== undefined ? llm : { ...llm, model: override };
   return Object.fromEntries(Object.entries(named).filter(([, value]) => value !== null));

@@ -61,6 +61,20 @@ t.test('what the agent server is told', async (t) => {
     confirmation_policy: { kind: 'AlwaysConfirm' },
     autotitle: false,
   });
+  const saved = {
+    ...own,
+    scalars: { max_budget_per_task: 2.5, title_llm_profile: 'small' },
+    profiles: { small: { 'llm.model': 'e/f', 'llm.api_key': 'k' } },
+  };
+  t.match(conversationPayload({ ...base, settings: saved, request: { ...request, llm_model: 'small' } }), {
+    agent: { llm: { model: 'e/f', api_key: 'k' }, include_default_tools: ['FinishTool', 'ThinkTool', 'SwitchLLMTool'] },
+    max_budget_per_run: 2.5,
+    title_llm_profile: 'small',
+  });
+  t.notOk('max_budget_per_run' in payload, 'no budget, no limit');
+  t.match(conversationPayload({ ...base, request: { ...request, llm_model: 'constructor' } }), {
+    agent: { llm: { model: 'constructor' } },
+  });
   const plugins = [{ source: 'github:a/b', ref: 'v1', parameters: { where: 'here' } }];
   const extended = startRequest.parse({ initial_message: null, plugins });
   t.match(conversationPayload({ ...base, request: extended, hooks: { stop: [] } }), {

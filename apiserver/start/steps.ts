@@ -24,7 +24,7 @@ import {
   type Step,
   type StepContext,
 } from './context.js';
-import { conversationPayload, modelOf } from './payload.js';
+import { conversationPayload, llmPayload, modelOf } from './payload.js';
 import { installHook, prepareRepository, runSetup } from './prepare.js';
 import { workingDirOf } from './repository.js';
 import { startRequest, type StartRequest } from './request.js';
@@ -37,7 +37,7 @@ export const STEPS: Record<string, Step> = {
   PREPARING_REPOSITORY: prepareRepository,
   RUNNING_SETUP_SCRIPT: runSetup,
   SETTING_UP_GIT_HOOKS: installHook,
-  SETTING_UP_SKILLS: () => Promise.resolve(),
+  SETTING_UP_SKILLS: saveProfiles,
   STARTING_CONVERSATION: startConversation,
 };
 
@@ -115,6 +115,29 @@ async function waitForSandbox(context: StepContext): Promise<void> {
   } finally {
     await telling;
   }
+}
+
+/** The user's saved models, for the agent that changes between them, its sub-agents and titles. */
+async function saveProfiles(context: StepContext): Promise<void> {
+  const { task, prisma, box, agents, signal } = context;
+  const settings = await settingsStore(ownedBy(prisma, task.ownerId), box, task.ownerId).read();
+  if (settings === undefined) return;
+  const names = Object.keys(settings.profiles);
+  if (names.length === 0) return;
+  const agent = agentOf(context, await readySandbox(context));
+  const save = (name: string) =>
+    agents
+      .json(agent, {
+        method: 'POST',
+        path: `/api/profiles/${encodeURIComponent(name)}`,
+        body: { llm: llmPayload(settings, name) },
+        signal,
+      })
+      .catch((error: unknown) => {
+        // An agent server that takes no profiles, or not of this name, works without.
+        if (!(error instanceof AgentError) || error.status < 400 || error.status >= 500) throw error;
+      });
+  await Promise.all(names.map(save));
 }
 
 async function startConversation(context: StepContext): Promise<void> {

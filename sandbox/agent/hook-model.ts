@@ -75,6 +75,8 @@ export async function askAgent(worker: Worker, hook: HookDefinition, event: stri
         type: 'hook',
         agent,
         maxIterations: hook.max_iterations,
+        // A guard that ran out of money would allow everything.
+        maxBudget: null,
         confirmationPolicy: { kind: 'NeverConfirm' },
         hookConfig: null,
       },

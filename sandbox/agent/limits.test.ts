@@ -26,6 +26,25 @@ t.test('limits: iterations, circles', async (t) => {
   });
 });
 
+t.test('a budget ends a run, not an answer', async (t) => {
+  const price = { base_url: model.url, input_cost_per_token: 0.001, output_cost_per_token: 0 };
+  const work = { calls: [terminal('echo same')] };
+  const s = stage(t, [work], { agent: agentConfig(price), settings: { maxBudget: 0.25, stuckDetection: false } });
+  await s.say('go');
+  t.equal(await s.run(), 'error');
+  t.equal(s.of('ObservationEvent').length, 3, 'a call costs ten cents: the third is over');
+  t.match(s.of('ConversationErrorEvent')[0], {
+    code: 'MaxBudgetReached',
+    detail: 'Agent reached maximum budget limit ($0.2500); accumulated cost $0.3000.',
+  });
+  await s.say('more');
+  t.equal(await s.run(), 'error');
+  t.equal(s.of('ObservationEvent').length, 4, 'one step for each message');
+  model.script({ text: 'It is done.' });
+  await s.say('and?');
+  t.equal(await s.run(), 'finished');
+});
+
 t.test('secrets reach commands and nothing else', async (t) => {
   const s = stage(t, [{ calls: [terminal('echo "v $TOKEN"; env | grep -c TOKEN')] }, { text: 'it is hush-hush' }], {
     secrets: { TOKEN: 'hush-hush' },

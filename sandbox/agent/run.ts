@@ -30,8 +30,8 @@ export async function runLoop(worker: Worker, signals: RunSignals): Promise<RunE
     const pending = await executePending(worker, signals);
     if (pending !== 'again') return pending;
     for (let iteration = 0; ;) {
-      if (signals.interrupt.aborted) return 'interrupted';
-      if (signals.pause.aborted) return 'paused';
+      const stopped = await stopBefore(worker, signals, iteration);
+      if (stopped !== undefined) return stopped;
       const { maxIterations, stuckDetection } = conversation.settings();
       const view = await worker.view.refresh();
       if (stuckDetection && worker.llm().intelligent && isStuck(view.events)) return 'stuck';
@@ -55,6 +55,15 @@ export async function runLoop(worker: Worker, signals: RunSignals): Promise<RunE
     if (isDiskFull(error)) throw error;
     return reportError(worker, error);
   }
+}
+
+async function stopBefore(worker: Worker, signals: RunSignals, iteration: number): Promise<RunEnd | undefined> {
+  if (signals.interrupt.aborted) return 'interrupted';
+  if (signals.pause.aborted) return 'paused';
+  const { maxBudget } = worker.conversation.settings();
+  // Not before the first step: a person who says more wants an answer, and each costs one step at most.
+  if (iteration === 0 || maxBudget === null || worker.conversation.spent() < maxBudget) return undefined;
+  return await outOfBudget(worker, maxBudget);
 }
 
 /** Actions that waited for the user's word. */
@@ -176,11 +185,21 @@ async function appendAnswer({ conversation }: Worker, response: LlmResponse): Pr
   );
 }
 
-async function outOfIterations({ conversation }: Worker, limit: number): Promise<RunEnd> {
+const outOfIterations = (worker: Worker, limit: number): Promise<RunEnd> =>
+  atLimit(worker, 'MaxIterationsReached', `Agent reached maximum iterations limit (${limit}).`);
+
+const outOfBudget = (worker: Worker, limit: number): Promise<RunEnd> =>
+  atLimit(
+    worker,
+    'MaxBudgetReached',
+    `Agent reached maximum budget limit ($${limit.toFixed(4)}); accumulated cost $${worker.conversation.spent().toFixed(4)}.`,
+  );
+
+async function atLimit({ conversation }: Worker, code: string, detail: string): Promise<RunEnd> {
   await conversation.append({
     kind: 'ConversationErrorEvent',
-    code: 'MaxIterationsReached',
-    detail: `Agent reached maximum iterations limit (${limit}).`,
+    code,
+    detail,
     classification: classify('agent_action', true, 'retry'),
   });
   return 'error';

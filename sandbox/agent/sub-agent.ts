@@ -18,6 +18,8 @@ export interface SubAgentParts {
   definition: AgentDefinition;
   /** All skills that the parent knows. */
   skills: readonly KnownSkill[];
+  /** US dollars that the parent cost so far. */
+  spent: number;
   /** The saved model that the definition names; absent where it names none, or there is none of that name. */
   model?: LlmConfig;
 }
@@ -45,7 +47,13 @@ export function subAgentsOf(conversation: AgentConversation): SubAgents | undefi
       return children.create({
         description,
         type: definition.name,
-        ...childSettings({ parent, definition, skills, ...(model === undefined ? {} : { model }) }),
+        ...childSettings({
+          parent,
+          definition,
+          skills,
+          spent: conversation.spent(),
+          ...(model === undefined ? {} : { model }),
+        }),
       });
     },
     work: (child, prompt, options) => children.work(child, prompt, options),
@@ -60,8 +68,9 @@ export function childSettings({
   parent,
   definition,
   skills,
+  spent,
   model,
-}: SubAgentParts): Pick<ChildRequest, 'agent' | 'maxIterations' | 'confirmationPolicy' | 'hookConfig'> {
+}: SubAgentParts): Pick<ChildRequest, 'agent' | 'maxIterations' | 'maxBudget' | 'confirmationPolicy' | 'hookConfig'> {
   if (!inherits(definition) && model === undefined)
     throw new Error(`Profile ${definition.model} of agent '${definition.name}' not found in profile store.`);
   const llm = { ...(model ?? parent.agent.llm), usage_id: parent.agent.llm.usage_id, stream: false };
@@ -87,10 +96,15 @@ export function childSettings({
   return {
     agent,
     maxIterations: definition.max_iteration_per_run ?? parent.maxIterations,
+    maxBudget: budgetOf(definition.max_budget_per_run, parent.maxBudget === null ? null : parent.maxBudget - spent),
     confirmationPolicy: POLICIES[definition.permission_mode ?? ''] ?? parent.confirmationPolicy,
     hookConfig: definition.hooks,
   };
 }
+
+/** Its own limit, and never more than what its parent has left. */
+const budgetOf = (own: number | null, left: number | null): number | null =>
+  own === null || left === null ? (own ?? left) : Math.min(own, left);
 
 const OFF = ['none', 'off', 'false', 'no', 'disable', 'disabled'];
 

@@ -11,6 +11,7 @@ interface Event {
   action?: Record<string, unknown>;
   observation?: Record<string, unknown> & { content: { text: string }[] };
   error?: string;
+  detail?: string;
   llm_message?: { content: { text: string }[] };
 }
 interface Info {
@@ -68,6 +69,35 @@ const observations = async (call: Call, id: string) =>
   (await eventsOf(call, id)).flatMap((event) => (event.kind === 'ObservationEvent' ? [event.observation] : []));
 const ends = (call: Call, id: string, status = 'finished') =>
   until(() => statusOf(call, id), (now) => now === status); // prettier-ignore
+
+t.test('what sub-agents cost counts, and no sub-agent costs more than is left', async (t) => {
+  const work = { calls: [{ tool: 'terminal', args: { command: 'echo on' } }] };
+  const { call, model, start } = await open(
+    t,
+    [task('Look around.', { subagent_type: 'code-explorer' }), work, work, work, finish('never said')],
+    { max_budget_per_run: 0.25, stuck_detection: false },
+  );
+  const id = await start({
+    llm: {
+      model: 'openai/scripted',
+      api_key: 'sk-scripted',
+      base_url: model.url,
+      usage_id: 'agent',
+      input_cost_per_token: 0.001,
+      output_cost_per_token: 0,
+    },
+  });
+  await ends(call, id, 'error');
+  const { sub_conversation_ids: children, stats } = await infoOf(call, id);
+  t.match(stats.usage_to_metrics, {
+    agent: { accumulated_cost: 0.1, max_budget_per_task: 0.25 },
+    'task:task_00000001': { accumulated_cost: 0.2 },
+  });
+  const details = async (of: string) =>
+    (await eventsOf(call, of)).flatMap((event) => (event.kind === 'ConversationErrorEvent' ? [event.detail] : []));
+  t.same(await details(children[0] ?? ''), ['Agent reached maximum budget limit ($0.1500); accumulated cost $0.2000.']);
+  t.same(await details(id), ['Agent reached maximum budget limit ($0.2500); accumulated cost $0.3000.']);
+});
 
 t.test('a task is done by a sub-agent, and may be resumed', async (t) => {
   const { model, call, start } = await open(t, [

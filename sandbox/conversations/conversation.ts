@@ -17,7 +17,7 @@ import { MASK } from './llm.js';
 import { createMutex } from './mutex.js';
 import { LOG, writeRecord, type ConversationRecord } from './record.js';
 import { createSecrets } from './secrets.js';
-import { addUsage, totalsOf } from './stats.js';
+import { addUsage, costOf, totalsOf } from './stats.js';
 import { createStamper, localTime } from './times.js';
 
 /** Says what reaches sockets only: no place in the log. */
@@ -93,7 +93,7 @@ export async function openConversation(options: ConversationOptions): Promise<Co
 function catchUp(record: ConversationRecord, type: 'E' | 'U', json: string): void {
   if (type === 'U') {
     const { usage, at } = JSON.parse(json) as { usage: ModelUsage; at: number };
-    record.stats = addUsage(record.stats, usage, at);
+    record.stats = addUsage(record.stats, usage, { atSeconds: at, budget: record.maxBudget });
     return;
   }
   const event = JSON.parse(json) as AgentEvent;
@@ -222,6 +222,7 @@ function createConversation(options: ConversationOptions, events: EventLog, behi
     settings: () => ({
       agent: record.agent,
       maxIterations: record.maxIterations,
+      maxBudget: record.maxBudget ?? null,
       stuckDetection: record.stuckDetection,
       confirmationPolicy: record.confirmationPolicy,
       securityAnalyzer: record.securityAnalyzer,
@@ -255,10 +256,11 @@ function createConversation(options: ConversationOptions, events: EventLog, behi
       return path === undefined ? undefined : (await events.read(path)).map((text) => JSON.parse(text) as AgentEvent);
     },
     leafId: () => record.leafId,
+    spent: () => costOf(record.stats),
     async recordUsage(usage) {
       const at = clock.now() / 1000;
       await events.appendUsage({ usage, at });
-      record.stats = addUsage(record.stats, usage, at);
+      record.stats = addUsage(record.stats, usage, { atSeconds: at, budget: record.maxBudget });
       await announce('stats', totalsOf(record.stats));
     },
     async adopt(usageId, metrics) {

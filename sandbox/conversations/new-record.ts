@@ -59,6 +59,7 @@ export function newRecord(
     ...empty(),
     parentId: request.parent_conversation_id ?? null,
     plugins: request.plugins ?? [],
+    ...(request.max_budget_per_run == null ? {} : { maxBudget: request.max_budget_per_run }),
     ...(request.title_llm_profile == null ? {} : { titleProfile: request.title_llm_profile }),
     ...(request.agent_definitions == null ? {} : { agentDefinitions: request.agent_definitions }),
   };
@@ -70,8 +71,9 @@ export function childRecord(
   request: ChildRequest & { name: string },
   now: number,
 ): ConversationRecord {
+  const { maxBudget: _parents, ...inherited } = structuredClone(parent);
   return {
-    ...structuredClone(parent),
+    ...inherited,
     ...empty(),
     navigatedToRoot: false,
     tags: {},
@@ -80,6 +82,7 @@ export function childRecord(
     updatedAt: now,
     agent: structuredClone(request.agent),
     maxIterations: request.maxIterations,
+    ...(request.maxBudget === null ? {} : { maxBudget: request.maxBudget }),
     confirmationPolicy: request.confirmationPolicy,
     hookConfig: request.hookConfig,
     title: request.description ?? request.name,

@@ -18,6 +18,8 @@ export interface ConversationRecord {
   /** As the client named it. */
   workspace: { working_dir: string; kind: string } & Record<string, unknown>;
   maxIterations: number;
+  /** US dollars; absent: no limit. */
+  maxBudget?: number;
   stuckDetection: boolean;
   confirmationPolicy: ConfirmationPolicy;
   securityAnalyzer: SecurityAnalyzer | null;

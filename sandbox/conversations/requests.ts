@@ -94,6 +94,7 @@ export const startSchema = z.looseObject({
   confirmation_policy: policySchema.nullish(),
   security_analyzer: analyzer.nullish(),
   max_iterations: z.number().int().min(1).default(500),
+  max_budget_per_run: z.number().positive().nullish(),
   stuck_detection: z.boolean().default(true),
   secrets: z.record(z.string(), secretSchema).nullish(),
   tool_module_qualnames: z.record(z.string(), z.string()).nullish(),

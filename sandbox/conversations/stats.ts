@@ -17,8 +17,12 @@ const emptyUsage = (model: string): TokenUsage => ({
   response_id: '',
 });
 
-/** The statistics with one model call more. `atSeconds` is the time of the call. */
-export function addUsage(stats: ConversationStats, usage: ModelUsage, atSeconds: number): ConversationStats {
+/** The statistics with one model call more: its time, and what the whole conversation may cost. */
+export function addUsage(
+  stats: ConversationStats,
+  usage: ModelUsage,
+  { atSeconds, budget = null }: { atSeconds: number; budget?: number | null | undefined },
+): ConversationStats {
   const { usageId, model, responseId } = usage;
   const before = stats.usage_to_metrics[usageId];
   const one: TokenUsage = {
@@ -31,7 +35,7 @@ export function addUsage(stats: ConversationStats, usage: ModelUsage, atSeconds:
   const metrics: Metrics = {
     model_name: model,
     accumulated_cost: (before?.accumulated_cost ?? 0) + usage.costUsd,
-    max_budget_per_task: before?.max_budget_per_task ?? null,
+    max_budget_per_task: budget,
     accumulated_token_usage: addTokens(total, one),
     costs: append(
       before?.costs,
@@ -61,13 +65,17 @@ function addTokens(total: TokenUsage, one: TokenUsage): TokenUsage {
 
 const append = <T>(list: T[] | undefined, more: T[]): T[] => [...(list ?? []), ...more].slice(-KEPT);
 
+/** US dollars, over all usages. */
+export const costOf = (stats: ConversationStats): number =>
+  Object.values(stats.usage_to_metrics).reduce((sum, each) => sum + each.accumulated_cost, 0);
+
 /** All usages as one: sums, the longest context window, the single calls by time. */
 export function combined(stats: ConversationStats): Metrics {
   const all = Object.values(stats.usage_to_metrics);
   const model = all[0]?.model_name ?? 'default';
   return {
     model_name: model,
-    accumulated_cost: all.reduce((sum, each) => sum + each.accumulated_cost, 0),
+    accumulated_cost: costOf(stats),
     max_budget_per_task: null,
     accumulated_token_usage: all.reduce(
       (sum, each) => addTokens(sum, each.accumulated_token_usage ?? emptyUsage(model)),

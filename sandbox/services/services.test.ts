@@ -72,7 +72,7 @@ t.test('statistics: totals count all calls, and are all that updates carry', asy
     context_window: 0,
   };
   const usage = { usageId: 'agent', model: 'm', responseId: 'r', latencySeconds: 1, costUsd: 0.5, tokens };
-  const stats = addUsage(addUsage({ usage_to_metrics: {} }, usage, 1), usage, 2);
+  const stats = addUsage(addUsage({ usage_to_metrics: {} }, usage, { atSeconds: 1 }), usage, { atSeconds: 2 });
   t.match(stats.usage_to_metrics['agent'], {
     accumulated_cost: 1,
     accumulated_token_usage: { prompt_tokens: 200, per_turn_token: 110 },

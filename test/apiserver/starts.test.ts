@@ -29,6 +29,8 @@ t.test('a start: sandbox, workspace, agent, conversation', async (t) => {
   const rig = await startRig(cluster, db);
   t.teardown(() => rig.stop());
   await rig.call('POST', `${V1}/settings`, { agent_settings_diff: { llm: { model: 'openai/m', api_key: 'sk-1' } } });
+  await rig.call('POST', `${V1}/settings/profiles/small`, { llm: { model: 'openai/s', api_key: 'sk-2' } });
+  await rig.call('POST', `${V1}/settings`, { max_budget_per_task: 5 });
   await rig.call('POST', `${V1}/secrets`, { name: 'TOKEN', value: 'hush' });
 
   const { status, body: task } = await rig.call<Task>('POST', `${V1}/app-conversations`, {
@@ -62,8 +64,15 @@ t.test('a start: sandbox, workspace, agent, conversation', async (t) => {
   t.match(sent, {
     agent: { llm: { model: 'openai/m', api_key: 'sk-1' } },
     workspace: { working_dir: '/workspace/project' },
+    max_budget_per_run: 5,
     initial_message: { run: true },
     secrets: { TOKEN: { value: 'hush' }, OWN: { value: 'quiet' } },
+  });
+  const told = (path: string) => agent.calls.find(({ line }) => line.startsWith(`POST ${path}`))?.body;
+  t.match(told('/api/profiles/small'), { llm: { model: 'openai/s', api_key: 'sk-2' } });
+  await rig.call('POST', `${V1}/app-conversations/${id}/switch_profile`, { profile_name: 'small' });
+  t.match(told(`/api/conversations/${conversationDashed(id)}/switch_llm`), {
+    llm: { model: 'openai/s', api_key: 'sk-2', usage_id: 'profile:small' },
   });
   t.match(await conversationOf(rig, id), {
     title: 'Mine',

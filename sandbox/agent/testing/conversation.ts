@@ -89,6 +89,7 @@ export function testConversation(options: TestOptions): TestConversation {
   let settings: ConversationSettings = {
     agent: options.agent,
     maxIterations: 500,
+    maxBudget: null,
     stuckDetection: true,
     confirmationPolicy: { kind: 'NeverConfirm' },
     securityAnalyzer: null,
@@ -137,6 +138,7 @@ export function testConversation(options: TestOptions): TestConversation {
       return Promise.resolve(at < 0 ? undefined : events.slice(at + 1));
     },
     leafId: () => events.at(-1)?.id ?? null,
+    spent: () => usages.reduce((sum, usage) => sum + usage.costUsd, 0),
     recordUsage: (usage) => {
       usages.push(usage);
       return Promise.resolve();
