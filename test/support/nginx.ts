@@ -44,7 +44,7 @@ ${process.getuid?.() === 0 ? 'user root;' : ''}
 events { worker_connections 512; }
 http { access_log off; ${temporary}
   map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
-  server { listen 127.0.0.1:${port}; location / {
+  server { listen 127.0.0.1:${port}; client_max_body_size 0; location / {
     proxy_pass http://127.0.0.1:${to}; proxy_http_version 1.1; proxy_set_header Host $http_host; ${LOCATION[way]}
   } }
 }`,
