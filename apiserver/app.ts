@@ -15,6 +15,7 @@ import { guardLocalUser } from './identity/guard.js';
 import { identifyCaller } from './identity/identify.js';
 import { requireUser } from './identity/identity.js';
 import { mcpRoutes } from './mcp/routes.js';
+import { adminRoutes } from './routes/admin.js';
 import { configRoutes } from './routes/config.js';
 import { conversationRoutes } from './routes/conversations.js';
 import { deviceLoginRoutes, deviceRoutes } from './routes/devices.js';
@@ -102,6 +103,13 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     async (scope) => {
       requireUser(scope, { prisma, identify: deps.identify, limit: limits.user });
       for (const routes of USER_ROUTES) routes(scope, deps);
+    },
+    { prefix: '/api/v1' },
+  );
+  await app.register(
+    async (scope) => {
+      requireUser(scope, { prisma, identify: deps.identify, limit: limits.user, need: 'admin' });
+      adminRoutes(scope, deps);
     },
     { prefix: '/api/v1' },
   );

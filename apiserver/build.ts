@@ -94,7 +94,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
   const stopTelling = tellRoomMade({ directory, prisma, ingest, log });
   const deps: Deps = {
     ...outside,
-    ...buildIdentity({ box, clock, config, db, log }),
+    ...buildIdentity({ box, clock, config, db, log, directory, control }),
     archive,
     box,
     directory,
@@ -117,6 +117,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
     async start() {
       if (config.identity.mode === 'single-user')
         await prisma.user.createMany({ data: [{ id: LOCAL_USER.id }], skipDuplicates: true });
+      deps.login?.endings.start();
       archive?.start();
       catchUp.start();
       pending.start();
@@ -131,7 +132,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
     async stop() {
       stopTelling();
       await starts.stop();
-      await Promise.all([catchUp.stop(), pending.stop(), archive?.stop()]);
+      await Promise.all([deps.login?.endings.stop(), catchUp.stop(), pending.stop(), archive?.stop()]);
       await Promise.all([directory.stop(), templates.stop()]);
       await Promise.all([agents.close(), images.close()]);
     },

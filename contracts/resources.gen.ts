@@ -154,6 +154,19 @@ export interface SandboxSpec {
     expiresAt: string;
   }[];
   /**
+   * Logins of the owner that are over. Gateways refuse what was let in by one of them, and close what it opened, within seconds. The API server writes it when a session ends, and forgets entries after twelve hours.
+   */
+  endedSessions?: {
+    /**
+     * Mark of the session; `all` for every session that began before.
+     */
+    id: string;
+    /**
+     * When it ended.
+     */
+    at: string;
+  }[];
+  /**
    * When the operator pauses and deletes the sandbox by itself. Durations are written like 90s, 20m, 12h or 30d; 0s switches a rule off.
    */
   lifecycle?: {

@@ -3,7 +3,7 @@
  * (one minute), or a share pass into a link that others may use; the gateway exchanges either for a cookie pass on that host.
  * All are `payload.signature`, base64url.
  */
-import { createHmac } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 import { z } from 'zod';
 import { sameSecret } from './keys.js';
 
@@ -13,6 +13,10 @@ const passSchema = z.object({
   slot: z.string(),
   /** Whom it was given to; must still own the sandbox when it is used. */
   owner: z.string(),
+  /** Mark of the login that it was given in; ends with it (`spec.endedSessions`). */
+  session: z.string().max(64).optional(),
+  /** When that was, or the key or login became a pass; ms since 1970. */
+  iat: z.number().int().optional(),
   /** Key epoch of the sandbox: a pass dies with the session key. */
   epoch: z.number().int(),
   /** Expiry, seconds since 1970. */
@@ -33,6 +37,15 @@ const shareSchema = z.object({
   exp: z.number().int(),
 });
 export type SharePass = z.infer<typeof shareSchema>;
+
+/** A login as passes name it: enough to tell logins apart, and no way back to the login. */
+export const sessionMark = (session: string): string =>
+  createHash('sha256').update(`gateway-session\n${session}`).digest('hex').slice(0, 16);
+
+/** In spec.endedSessions: every login, and what no login gave. */
+export const ALL_SESSIONS = 'all';
+/** Cookies of the gateway last no longer; so an ended session need not be remembered longer. */
+export const COOKIE_SECONDS = 12 * 3600;
 
 /** Query parameter of the entry URL, and path at which the gateway exchanges it. `to` is the local path to go on to. */
 export const PASS_PATH = '/_sandlot/enter';

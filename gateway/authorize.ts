@@ -1,6 +1,6 @@
 /** Who may reach a port: decided in memory on every request and upgrade, closed by default. */
 import { timingSafeEqual } from 'node:crypto';
-import { verifyPass, verifyShare, type GatewayPass, type SharePass } from '../contracts/tokens.js';
+import { ALL_SESSIONS, verifyPass, verifyShare, type GatewayPass, type SharePass } from '../contracts/tokens.js';
 import { cookieValues, guestValues } from './cookies.js';
 import { ownCopy } from './http/message.js';
 import { KEY_PARAMETER, queryOf, type RequestHead } from './http/request.js';
@@ -11,8 +11,8 @@ import { isSharedBy, wakesOnRequest, type Port, type Route } from './table.js';
 export type Grant = 'key' | 'token' | 'cookie' | 'share' | 'public' | 'probe';
 
 export type Verdict =
-  /** `share`: id of the share link, when that is what let the request in. */
-  | { allowed: true; by: Grant; share?: string }
+  /** `share`: id of the share link, `pass`: the owner's, when that is what let the request in. */
+  | { allowed: true; by: Grant; share?: string; pass?: GatewayPass }
   /** A WebSocket that shows its key in the first frame. */
   | { allowed: 'by-frame' }
   | { allowed: false; status: 401 | 403; reason: 'NoCredentials' | 'WrongKey' | 'ForeignOrigin'; message: string };
@@ -83,8 +83,10 @@ function hasEditorToken({ head, route, origins }: Question): boolean {
 }
 
 function cookieGrant({ head, route, port, cookieName, passes, now }: Question): Verdict | undefined {
-  if (cookieValues(head.cookie, cookieName).some((text) => isCurrent(passes.owner(text, now), route)))
-    return allow('cookie');
+  const pass = cookieValues(head.cookie, cookieName)
+    .map((text) => passes.owner(text, now))
+    .find((one) => isCurrent(one, route));
+  if (pass !== undefined) return { allowed: true, by: 'cookie', pass };
   if (route.shares.size === 0) return undefined;
   const share = guestValues(head.cookie, cookieName)
     .map((text) => passes.guest(text, now))
@@ -96,9 +98,14 @@ function cookieGrant({ head, route, port, cookieName, passes, now }: Question): 
  * A pass lives as long as its sandbox's owner and key. Where requests wake the sandbox it outlives the key: the browser that
  * woke it must get in when it is back.
  */
-export function isCurrent(pass: GatewayPass | undefined, route: Route): boolean {
-  if (pass?.slot !== route.slot || pass.owner !== route.owner) return false;
+export function isCurrent(pass: GatewayPass | undefined, route: Route): pass is GatewayPass {
+  if (pass?.slot !== route.slot || pass.owner !== route.owner || isOver(pass, route)) return false;
   return pass.epoch === route.epoch || (pass.epoch < route.epoch && wakesOnRequest(route));
+}
+
+/** Whether the login that a pass was given in has ended. */
+export function isOver({ session, iat = 0 }: Pick<GatewayPass, 'session' | 'iat'>, { ended }: Route): boolean {
+  return (session !== undefined && ended.has(session)) || iat <= (ended.get(ALL_SESSIONS) ?? -1);
 }
 
 export function sameText(a: string, b: string): boolean {

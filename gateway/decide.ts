@@ -1,5 +1,13 @@
 /** The request path up to the first byte for the pod: locate → authorize → resolve. Pure but for the table it reads. */
-import { PASS_PARAMETER, PASS_PATH, signPass, verifyPass, verifyShare } from '../contracts/tokens.js';
+import {
+  COOKIE_SECONDS,
+  PASS_PARAMETER,
+  PASS_PATH,
+  signPass,
+  verifyPass,
+  verifyShare,
+  type GatewayPass,
+} from '../contracts/tokens.js';
 import { renderEmpty, type Answer, type Reason } from './answers.js';
 import { authorize, isCurrent, type Grant, type Passes, type Verdict } from './authorize.js';
 import { cookieForm, guestForm, setCookie, type CookieForm } from './cookies.js';
@@ -32,6 +40,8 @@ export interface Forward extends Context {
   grant: Grant;
   /** Id of the share link that let the request in. */
   share: string | undefined;
+  /** The owner's pass that did. */
+  pass?: GatewayPass | undefined;
   /** It waited for a resume: the key that it showed has been replaced since. */
   woken?: true;
   /** It asks for events of a conversation, which the gateway itself gets from the pod. */
@@ -73,7 +83,13 @@ export function decide(head: RequestHead, lookup: Lookup, rules: Rules, now: num
   });
   if (verdict.allowed === 'by-frame') return { do: 'await-frame', located, head };
   if (verdict.allowed === false) return refuse(verdict, context);
-  const forward: Forward = { ...context, grant: verdict.by, share: verdict.share, events: eventsOf(context) };
+  const forward: Forward = {
+    ...context,
+    grant: verdict.by,
+    share: verdict.share,
+    pass: verdict.pass,
+    events: eventsOf(context),
+  };
   if (mayWake(forward)) return { do: 'wake', forward };
   const decision = resolve(forward, rules);
   return decision.do === 'answer' && isForm(head) && PASSING.has(decision.answer.reason)
@@ -216,8 +232,6 @@ function withSlash(context: Context): Decision {
   };
 }
 
-const COOKIE_SECONDS = 12 * 3600;
-
 /** Exchanges an entry pass or a share link for the cookie and goes on to the local path of `to`. */
 function enter(context: Context, rules: Rules, now: number): Decision {
   const { head, located } = context;
@@ -247,7 +261,7 @@ function enter(context: Context, rules: Rules, now: number): Decision {
 
 function ownersCookie(text: string, context: Context, rules: Rules, now: number): string | undefined {
   const pass = verifyPass(rules.secret, text, 'entry', now);
-  return isCurrent(pass, context.route) ? newCookie(context, rules, now) : undefined;
+  return isCurrent(pass, context.route) ? newCookie(context, rules, { now, given: pass }) : undefined;
 }
 
 function guestsCookie(text: string, context: Context, rules: Rules, now: number): string | undefined {
@@ -260,10 +274,23 @@ function guestsCookie(text: string, context: Context, rules: Rules, now: number)
   return setCookie(guestForm(cookie, pass.share), signPass(rules.secret, guest), seconds);
 }
 
-/** Set-Cookie that keeps a browser in. */
-export function newCookie({ route, cookie }: Context, rules: Pick<Rules, 'secret'>, now = Date.now()): string {
+/** Set-Cookie that keeps a browser in; `given`: the pass that it is exchanged for. */
+export function newCookie(
+  { route, cookie }: Context,
+  rules: Pick<Rules, 'secret'>,
+  { now, given }: { now: number; given?: GatewayPass },
+): string {
   const exp = Math.floor(now / 1000) + COOKIE_SECONDS;
-  const pass = { use: 'cookie', slot: route.slot, owner: route.owner, epoch: route.epoch, exp } as const;
+  const { session, iat = now } = given ?? {};
+  const pass: GatewayPass = {
+    use: 'cookie',
+    slot: route.slot,
+    owner: route.owner,
+    ...(session === undefined ? {} : { session }),
+    iat,
+    epoch: route.epoch,
+    exp,
+  };
   return setCookie(cookie, signPass(rules.secret, pass), COOKIE_SECONDS);
 }
 

@@ -86,6 +86,7 @@ function slimSandbox({ metadata, spec, status }: Sandbox): Sandbox {
       ...(spec.template === undefined ? {} : { template: spec.template }),
       ...(spec.lifecycle === undefined ? {} : { lifecycle: spec.lifecycle }),
       ...(spec.shares === undefined ? {} : { shares: spec.shares }),
+      ...(spec.endedSessions === undefined ? {} : { endedSessions: spec.endedSessions }),
     },
     ...(status === undefined
       ? {}

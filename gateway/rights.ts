@@ -1,15 +1,20 @@
 /**
- * Rights that end while something is under way: a key that a resume has replaced, a sandbox of another owner or gone, a share
+ * Rights that end while something is under way: a key that a resume has replaced, a login of the owner that is over, a sandbox of another owner or gone, a share
  * that was revoked or has expired, a port that is no longer public. Checked with every pass over the deadlines, for what the
  * table says has changed.
  */
+import { isOver } from './authorize.js';
 import type { Forward } from './decide.js';
 import type { Gateway } from './gateway.js';
 import { lookAgain } from './hold.js';
 import { isSharedBy, portOf, type Route } from './table.js';
 
 /** Whether what was let in before would be let in now. Pure. */
-export function isStillAllowed({ grant, share, route, located }: Forward, now: Route | undefined, at: number): boolean {
+export function isStillAllowed(
+  { grant, share, pass, route, located }: Forward,
+  now: Route | undefined,
+  at: number,
+): boolean {
   if (now === undefined) return false;
   switch (grant) {
     case 'probe':
@@ -21,7 +26,7 @@ export function isStillAllowed({ grant, share, route, located }: Forward, now: R
     case 'key':
     case 'token':
     case 'cookie':
-      return now.epoch === route.epoch && now.owner === route.owner;
+      return now.epoch === route.epoch && now.owner === route.owner && (pass === undefined || !isOver(pass, now));
   }
 }
 

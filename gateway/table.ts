@@ -48,6 +48,8 @@ export interface Route {
   ports: readonly { name: string; port: number; visibility: string }[];
   /** Share links that are good, by their ids. */
   shares: ReadonlyMap<string, Share>;
+  /** Logins of the owner that are over, by their marks: when they ended, ms since 1970. */
+  ended: ReadonlyMap<string, number>;
   load: Load;
   ownerLoad: OwnerLoad;
   /** Last traffic as any gateway has written it to the Sandbox, ms since 1970; 0 for never. */
@@ -237,6 +239,7 @@ function routeOf(sandbox: Sandbox, slot: string, secret: string, load: Load): Om
       visibility: port.visibility ?? 'Private',
     })),
     shares: new Map((sandbox.spec.shares ?? []).map((share) => [share.id, shareOf(share)])),
+    ended: new Map((sandbox.spec.endedSessions ?? []).map(({ id, at }) => [id, Date.parse(at) || 0])),
     load,
     reportedTraffic: Date.parse(sandbox.metadata.annotations?.[ANNOTATION.lastTraffic] ?? '') || 0,
   };

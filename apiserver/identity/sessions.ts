@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { Clock } from '../../kube/types.js';
 import type { Logger } from '../../process/log.js';
 import { SealedError, type Box } from '../db/box.js';
-import type { PrismaClient, Session, User as UserRow } from '../db/generated/client.js';
+import type { Prisma, PrismaClient, Session, User as UserRow } from '../db/generated/client.js';
 import { admit, personOf, userIdOf, type Person } from './claims.js';
 import { ProviderError, type Login, type Provider } from './provider.js';
 import type { OidcSettings, SessionSettings } from './settings.js';
@@ -14,7 +14,7 @@ export interface Sessions {
   open(login: Login): Promise<string>;
   /** The session and its user while both are good; asks the provider again when it is time. */
   use(id: string): Promise<{ session: Session; user: UserRow } | undefined>;
-  /** Ends one; answers its ID token. */
+  /** Ends one; answers its ID token. The row stays until endings.ts has told the gateways. */
   end(id: string): Promise<{ idToken: string | undefined }>;
   /** Ends those of a provider's session, or of all of a person's. */
   endOf(ended: { sid: string | undefined; subject: string | undefined }): Promise<number>;
@@ -37,9 +37,12 @@ export interface SessionsOptions {
   provider: Provider;
   oidc: OidcSettings;
   times: SessionSettings;
+  /** To be called when some have ended. */
+  ended: () => void;
 }
 
-const SEEN_MS = 60_000;
+/** `seen_at` is as fine as this. */
+export const SEEN_MS = 60_000;
 /** The provider is asked a little before the access token ends, never more often than this, and again after this when it fails. */
 const EARLY_MS = 10_000;
 const REFRESH_MIN_MS = 30_000;
@@ -67,9 +70,15 @@ export function createSessions(options: SessionsOptions): Sessions {
     refreshToken === undefined
       ? null
       : later(Math.max((seconds ?? REFRESH_DEFAULT_S) * 1000 - EARLY_MS, REFRESH_MIN_MS));
+  const endWhere = async (where: Prisma.SessionWhereInput): Promise<number> => {
+    // Also for those that are over by their time: what they opened ends with them.
+    const { count } = await prisma.session.updateMany({ where: { ...where, endedAt: null }, data: { endedAt: now() } });
+    if (count > 0) options.ended();
+    return count;
+  };
   const end = async (id: string) => {
     const row = await prisma.session.findUnique({ where: { id } });
-    await prisma.session.deleteMany({ where: { id } });
+    await endWhere({ id });
     return { idToken: row === null ? undefined : tokensOf(row).idToken };
   };
 
@@ -104,7 +113,6 @@ export function createSessions(options: SessionsOptions): Sessions {
     async open(login) {
       const person = personOf(login.claims ?? {}, oidc.groupsClaims);
       const ownerId = await takeUp(options, person, { isLogin: true });
-      await prisma.session.deleteMany({ where: { expiresAt: { lt: now() } } });
       const id = randomBytes(24).toString('base64url');
       const { idToken, refreshToken } = login;
       await prisma.session.create({
@@ -125,7 +133,7 @@ export function createSessions(options: SessionsOptions): Sessions {
     },
     async use(id) {
       const found = await prisma.session.findUnique({ where: { id } });
-      if (found === null) return undefined;
+      if (found === null || found.endedAt !== null) return undefined;
       if (!isAlive(found, { now: now(), idleMs: times.idleMs })) return void (await end(id));
       const session = found.refreshAt !== null && found.refreshAt <= now() ? await refreshed(found) : found;
       if (session === undefined) return undefined;
@@ -137,18 +145,15 @@ export function createSessions(options: SessionsOptions): Sessions {
     end,
     async endOf({ sid, subject }) {
       const ownerId = subject === undefined ? undefined : userIdOf(oidc.issuer, subject);
-      const { count } = await prisma.session.deleteMany({
-        where: {
-          ...(ownerId === undefined ? {} : { ownerId }),
-          // One that does not say which of the provider's sessions it is from may be this one's: it ends with its person's.
-          ...(sid === undefined
-            ? {}
-            : { OR: [{ providerSession: sid }, ...(ownerId === undefined ? [] : [{ providerSession: null }])] }),
-        },
+      return await endWhere({
+        ...(ownerId === undefined ? {} : { ownerId }),
+        // One that does not say which of the provider's sessions it is from may be this one's: it ends with its person's.
+        ...(sid === undefined
+          ? {}
+          : { OR: [{ providerSession: sid }, ...(ownerId === undefined ? [] : [{ providerSession: null }])] }),
       });
-      return count;
     },
-    endOfUser: async (ownerId) => (await prisma.session.deleteMany({ where: { ownerId } })).count,
+    endOfUser: (ownerId) => endWhere({ ownerId }),
   };
 }
 

@@ -24,7 +24,7 @@ const createBody = z
 export function keyRoutes(app: Api, { clock }: Deps): void {
   app.get('/keys', async ({ owned }) => {
     const rows = await owned.apiKey.findMany({ orderBy: [{ createdAt: 'desc' }, { id: 'asc' }], take: MAX_KEYS });
-    return rows.map(shown);
+    return rows.map(shownKey);
   });
 
   // A key cannot make keys: one that leaks would live on in others.
@@ -43,7 +43,7 @@ export function keyRoutes(app: Api, { clock }: Deps): void {
         expiresAt: expires_at ?? null,
       });
       if (made === undefined) throw new ApiError('too_many_keys');
-      return reply.header('cache-control', 'no-store').send({ ...shown(made.row), key: made.key });
+      return reply.header('cache-control', 'no-store').send({ ...shownKey(made.row), key: made.key });
     },
   );
 
@@ -53,7 +53,7 @@ export function keyRoutes(app: Api, { clock }: Deps): void {
         ? await owned.apiKey.findUnique({ where: { id: user.credential } })
         : null;
     if (row === null) throw new ApiError('key_not_found');
-    return { ...shown(row), bound_org_id: null, user_id: user.shown, auth_type: 'bearer' };
+    return { ...shownKey(row), bound_org_id: null, user_id: user.shown, auth_type: 'bearer' };
   });
 
   app.delete('/keys/:id', { config: { need: 'session' }, schema: { params: idPath } }, async ({ params, owned }) => {
@@ -63,7 +63,8 @@ export function keyRoutes(app: Api, { clock }: Deps): void {
   });
 }
 
-function shown(row: ApiKey): Record<string, unknown> {
+/** A key as it is listed: without itself. */
+export function shownKey(row: ApiKey): Record<string, unknown> {
   const time = (at: Date | null) => (at === null ? null : isoZ(at));
   return {
     id: row.id,

@@ -9,6 +9,7 @@ import type { Deps } from '../deps.js';
 import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
 import { parse } from '../http/validate.js';
+import type { Endings } from '../identity/endings.js';
 import { localPath } from '../identity/claims.js';
 import { attemptSchema, CALLBACK, ProviderError, type Provider } from '../identity/provider.js';
 import { assertSameOrigin, giveCookie, SESSION_COOKIE, sessionIdOf, type SessionAccess } from '../identity/session.js';
@@ -17,6 +18,8 @@ import { Refused } from '../identity/sessions.js';
 /** With OIDC only. */
 export interface LoginParts extends SessionAccess {
   provider: Provider;
+  /** What ended sessions had opened. */
+  endings: Endings;
 }
 
 /** `problem` of the UI's login page. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { signPass } from '../../contracts/tokens.js';
+import { sessionMark, signPass } from '../../contracts/tokens.js';
 import { PORT_NAMES } from '../../contracts/ports.js';
 import { entryUrl, type PortRef } from '../../contracts/urls.js';
 import type { Sandbox } from '../../contracts/resources.js';
@@ -116,7 +116,16 @@ function ownersUrl(
   const { slot, keyEpoch = 0 } = sandbox.status ?? {};
   if (slot === undefined || statusOf(sandbox) !== 'RUNNING') throw new ApiError('sandbox_not_running');
   const exp = Math.floor(clock.now() / 1000) + PASS_SECONDS;
-  const pass = signPass(config.secrets[0], { use: 'entry', slot, owner: wanted.user.id, epoch: keyEpoch, exp });
+  const { id: owner, credential } = wanted.user;
+  const pass = signPass(config.secrets[0], {
+    use: 'entry',
+    slot,
+    owner,
+    ...(credential === undefined ? {} : { session: sessionMark(credential) }),
+    iat: clock.now(),
+    epoch: keyEpoch,
+    exp,
+  });
   return entryUrl(config.gateway, { slot, port: wanted.port, pass, to: wanted.path });
 }
 

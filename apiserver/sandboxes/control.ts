@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { KubeError, type KubeClient } from '../../kube/client.js';
 import { LABEL } from '../../contracts/labels.js';
+import { ALL_SESSIONS, COOKIE_SECONDS } from '../../contracts/tokens.js';
 import { conversationHex, ownerLabel } from '../../contracts/names.js';
 import { SANDBOX, type Sandbox, type SandboxSpec } from '../../contracts/resources.js';
 import { ApiError } from '../http/errors.js';
@@ -21,6 +22,8 @@ export interface SandboxControl {
   setRunState(id: string, runState: 'Running' | 'Paused'): Promise<Sandbox>;
   /** Replaces who else may reach ports. Throws ApiError `not_found` when it is gone. */
   setShares(id: string, shares: NonNullable<SandboxSpec['shares']>): Promise<Sandbox>;
+  /** Tells gateways that logins of the owner (marks) are over. Throws ApiError, but for a sandbox that is gone. */
+  endSessions(id: string, ended: { ids: readonly string[]; at: Date }): Promise<void>;
   /** Resolves when the cluster accepted it, also when there was none. */
   remove(id: string): Promise<void>;
 }
@@ -36,6 +39,8 @@ export interface ControlOptions {
   namespace: string;
   directory: SandboxDirectory;
 }
+
+type Ended = NonNullable<SandboxSpec['endedSessions']>[number];
 
 const TIMEOUT_MS = 10_000;
 
@@ -76,6 +81,32 @@ export function createControl({ client, namespace, directory }: ControlOptions):
       }
     },
     setRunState: (id, runState) => patched(id, { runState }),
+    async endSessions(id, ended) {
+      let found = directory.get(id);
+      for (let tries = 1; found !== undefined; tries += 1) {
+        const { resourceVersion = '' } = found.metadata;
+        const spec = { endedSessions: endedWith(found.spec.endedSessions ?? [], ended) };
+        try {
+          learned(
+            await client.patch<Sandbox>(
+              SANDBOX,
+              ref(id),
+              { metadata: { resourceVersion }, spec },
+              { type: 'merge', timeoutMs: TIMEOUT_MS },
+            ),
+          );
+          return;
+        } catch (error) {
+          const code = error instanceof KubeError ? error.code : 0;
+          if (code === 404) return;
+          if (code !== 409 || tries >= MAX_TRIES) throw outage(error);
+          found = await client.get<Sandbox>(SANDBOX, ref(id), { timeoutMs: TIMEOUT_MS }).catch((cause: unknown) => {
+            if (cause instanceof KubeError && cause.code === 404) return undefined;
+            throw outage(cause);
+          });
+        }
+      }
+    },
     setShares: (id, shares) => patched(id, { shares }),
     async remove(id) {
       try {
@@ -86,6 +117,19 @@ export function createControl({ client, namespace, directory }: ControlOptions):
       }
     },
   };
+}
+
+const MAX_TRIES = 5;
+/** As many as the resource may hold. */
+const MAX_ENDED = 64;
+
+/** Pure: ended sessions, without those that no cookie can be older than; too many are all of them. */
+export function endedWith(known: readonly Ended[], { ids, at }: { ids: readonly string[]; at: Date }): Ended[] {
+  const fresh = known.filter(
+    (one) => at.getTime() - Date.parse(one.at) < COOKIE_SECONDS * 1000 && !ids.includes(one.id),
+  );
+  const all = [...fresh, ...ids.map((id) => ({ id, at: at.toISOString() }))];
+  return all.length <= MAX_ENDED ? all : [{ id: ALL_SESSIONS, at: at.toISOString() }];
 }
 
 /** What a user may know of a failed call to the cluster: that it is gone, refused, or that the cluster is in trouble. */

@@ -39,7 +39,10 @@ export function incoming({ connection, forward, keepAlive }: Exchange): Incoming
     embedders: gateway.embedders,
     guarded: BY_COOKIE.has(forward.grant),
     base: `${gateway.rules.origins.protocol}://${forward.head.host}`,
-    cookie: forward.grant === 'token' && isNavigation(forward.head) ? newCookie(forward, gateway.rules) : undefined,
+    cookie:
+      forward.grant === 'token' && isNavigation(forward.head)
+        ? newCookie(forward, gateway.rules, { now: gateway.clock.now })
+        : undefined,
     keepAlive,
     minor: forward.head.minor,
   };

@@ -219,9 +219,9 @@ async function ownersThings(): Promise<string> {
     db.prisma.apiKey.findMany({ ...where, select: { id: true, name: true, scopes: true } }),
   ]);
   const sandbox = await cluster.client.get<Sandbox>(SANDBOX, { namespace: cluster.namespace, name: sandboxName });
-  return JSON.stringify([rows, sandbox.spec], (_, value: unknown) =>
-    typeof value === 'bigint' ? String(value) : value,
-  );
+  // Their logins end here, and the sandbox is told so.
+  const { endedSessions: _ended, ...spec } = sandbox.spec;
+  return JSON.stringify([rows, spec], (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
 }
 
 /** A path about the owner's things. */
@@ -229,6 +229,7 @@ function pathOf(path: string): string {
   return path
     .replace(/:(\w+)/g, (_, name: string) => {
       if (/share/.test(name)) return shareId;
+      if (/user/.test(name)) return userId.owner;
       if (/task/.test(name)) return taskId;
       if (/key/.test(name)) return ownersKeyId;
       if (/sandbox|runtime/.test(name)) return sandboxName;
