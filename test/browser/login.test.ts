@@ -19,6 +19,7 @@ t.test('a person logs in, is logged out while typing, and loses nothing', { skip
   const base = `http://localhost:${ports[0]}`;
   const provider = await startOidc(base);
   provider.people.set('alice', { email: 'alice@example.com', name: 'Alice Liddell' });
+  provider.people.set('root', { email: 'root@example.com', name: 'Root', groups: ['admins'] });
   const data = await newDataFolder();
   const stack = await startStack({
     data,
@@ -29,6 +30,7 @@ t.test('a person logs in, is logged out while typing, and loses nothing', { skip
       SANDLOT_OIDC_ISSUER: provider.issuer,
       SANDLOT_OIDC_CLIENT_ID: provider.clientId,
       SANDLOT_OIDC_CLIENT_SECRET: provider.clientSecret,
+      SANDLOT_OIDC_ADMIN_GROUPS: 'admins',
     },
   });
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-quic'] });
@@ -84,6 +86,29 @@ t.test('a person logs in, is logged out while typing, and loses nothing', { skip
   t.equal(new URL(page.url()).pathname, '/login');
   await page.unroute('**/api/**', forgetSession);
   await page.getByRole('link', { name: 'Go to the login' }).click();
+  await page.getByText('Alice Liddell').waitFor();
+
+  t.equal(await page.getByRole('link', { name: 'Users' }).count(), 0, 'nothing to administer');
+  const admins = await browser.newContext();
+  const admin = await admins.newPage();
+  admin.setDefaultTimeout(30_000);
+  await admin.goto(`${base}/settings`);
+  await admin.getByPlaceholder('Enter any login').fill('root');
+  await admin.getByPlaceholder('and password').fill('any');
+  await admin.keyboard.press('Enter');
+  await admin.getByRole('link', { name: 'Users' }).click();
+  await admin.getByLabel('Find').fill('alice');
+  await admin.getByText('Root', { exact: true }).nth(1).waitFor({ state: 'detached' });
+  await admin.getByRole('button', { name: 'Details of Alice Liddell' }).click();
+  await admin.getByRole('heading', { name: 'API keys' }).waitFor();
+  await admin.getByRole('button', { name: 'Disable Alice Liddell' }).click();
+  await admin.getByText('Disabled', { exact: true }).waitFor();
+  await admin.screenshot({ path: join(pictures, '22-users.png') });
+  t.equal(await page.evaluate(async () => (await fetch('/api/v1/settings')).status), 401, 'out at once');
+  await admin.getByRole('button', { name: 'Enable Alice Liddell' }).click();
+  await admin.getByRole('button', { name: 'Disable Alice Liddell' }).waitFor();
+  await admins.close();
+  await page.goto(`${base}/`);
   await page.getByText('Alice Liddell').waitFor();
 
   await page.getByRole('button', { name: 'Log out' }).click();

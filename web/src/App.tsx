@@ -1,6 +1,8 @@
+import { useQuery } from '@tanstack/react-query';
 import { lazy, Suspense, useEffect, useRef } from 'react';
 import { Link, Route, Switch, useLocation } from 'wouter';
 import { DevicePage } from './pages/DevicePage';
+import { getIdentity } from './api/identity';
 import { HomePage } from './pages/HomePage';
 import { LoginPage } from './pages/LoginPage';
 import { SettingsPage } from './pages/SettingsPage';
@@ -11,6 +13,7 @@ import { UserMenu } from './parts/UserMenu';
 /** The terminal and the rest of a conversation are half the code; the home screen does not wait for them. */
 const ConversationPage = lazy(() => import('./pages/ConversationPage'));
 
+const AdminPage = lazy(() => import('./pages/AdminPage'));
 const SharedPage = lazy(() => import('./pages/SharedPage'));
 
 const STARTING = 'task-';
@@ -35,6 +38,13 @@ export function App() {
         <Boundary key={location}>
           <Switch>
             <Route path="/" component={HomePage} />
+            <Route path="/admin">
+              {() => (
+                <Suspense fallback={<p className="page">Loading…</p>}>
+                  <AdminPage />
+                </Suspense>
+              )}
+            </Route>
             <Route path="/settings" component={SettingsPage} />
             <Route path="/oauth/device/verify" component={DevicePage} />
             <Route path="/login">{() => <LoginPage />}</Route>
@@ -60,11 +70,14 @@ export function App() {
 }
 
 function OwnNavigation() {
+  const identity = useQuery({ queryKey: ['identity'], queryFn: getIdentity, staleTime: 60_000 });
+  const mayAdminister = identity.data?.mode === 'oidc' && identity.data.user?.roles.includes('admin') === true;
   return (
     <>
       <nav aria-label="Main">
         <Link href="/">Conversations</Link>
         <Link href="/settings">Settings</Link>
+        {mayAdminister ? <Link href="/admin">Users</Link> : null}
       </nav>
       <UserMenu />
     </>
