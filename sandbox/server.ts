@@ -22,6 +22,7 @@ import { gitRoutes } from './routes/git.js';
 import { initRoutes } from './routes/init.js';
 import { mcpRoutes } from './routes/mcp.js';
 import { miscRoutes, openAiRoutes, vscodeRoutes } from './routes/misc.js';
+import { pluginRoutes } from './routes/plugins.js';
 import { probeRoutes } from './routes/probes.js';
 import { profileRoutes } from './routes/profiles.js';
 import { settingsRoutes } from './routes/settings.js';
@@ -159,6 +160,7 @@ function addRoutes(
     browseRoutes(api, context);
     miscRoutes(api, context);
     mcpRoutes(api, context);
+    pluginRoutes(api, context);
     settingsRoutes(api, context);
     settingsMcpRoutes(api, context);
     workspacesRoutes(api, context);

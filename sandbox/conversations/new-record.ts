@@ -58,7 +58,7 @@ export function newRecord(
     toolModules: toolModules(agent, request.tool_module_qualnames ?? {}),
     ...empty(),
     parentId: request.parent_conversation_id ?? null,
-    plugins: request.plugins ?? [],
+    plugins: [],
     ...(request.max_budget_per_run == null ? {} : { maxBudget: request.max_budget_per_run }),
     ...(request.title_llm_profile == null ? {} : { titleProfile: request.title_llm_profile }),
     ...(request.agent_definitions == null ? {} : { agentDefinitions: request.agent_definitions }),

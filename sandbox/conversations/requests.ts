@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { ConfirmationPolicy } from '../../contracts/agent/requests.js';
 import { valueError } from '../http/validate.js';
 import { hookConfigSchema } from '../services/hooks.js';
+import { pluginSource } from '../services/plugins/source.js';
 import { definitionSchema } from '../services/sub-agents.js';
 import { parseUuid } from '../http/uuid.js';
 import { agentSchema, pythonList } from './agent.js';
@@ -100,7 +101,7 @@ export const startSchema = z.looseObject({
   tool_module_qualnames: z.record(z.string(), z.string()).nullish(),
   agent_definitions: z.array(definitionSchema).nullish(),
   client_tools: z.array(z.unknown()).nullish(),
-  plugins: z.array(z.unknown()).nullish(),
+  plugins: z.array(pluginSource).max(20).nullish(),
   hook_config: hookConfigSchema.nullish(),
   tags: tagsSchema.nullish(),
   user_id: z.string().nullish(),

@@ -14,6 +14,7 @@ import { AVAILABLE, conversationInfo, folderName } from './info.js';
 import { createMutex } from './mutex.js';
 import { forkedRecord, newRecord, userMessage } from './new-record.js';
 import { LOG, type ConversationRecord } from './record.js';
+import { bringPlugins, withPlugins, type Brought } from './plugins.js';
 import type { ForkRequest, StartRequest } from './requests.js';
 import { createRunSlots, runLimitReached } from './runner.js';
 import type { PathMap } from './workspace.js';
@@ -114,11 +115,12 @@ export function createConversations(options: ConversationsOptions): Conversation
       if (opened !== undefined) await holdings.remove(id);
     }
   };
-  const create = async (request: StartRequest) => {
+  const create = async (request: StartRequest, plugins: readonly Brought[]) => {
     const known = request.conversation_id == null ? undefined : record(request.conversation_id);
     if (known !== undefined) return { record: known, created: false };
     if (request.initial_message != null && !slots.free()) throw runLimitReached();
-    const made = newRecord(request, { now: clock.now() * 1000, known: await options.profiles.current() });
+    const profiles = await options.profiles.current();
+    const made = withPlugins(newRecord(request, { now: clock.now() * 1000, known: profiles }), plugins);
     const opened = await holdings.add(made);
     const parent = made.parentId === null ? undefined : await live(made.parentId);
     await parent?.conversation.update((r) => r.childIds.push(made.id));
@@ -129,7 +131,13 @@ export function createConversations(options: ConversationsOptions): Conversation
 
   return {
     start: () => holdings.start(),
-    create: (request) => creating(() => create(request)),
+    async create(request) {
+      // A repository may take a minute; who creates others does not wait for it.
+      const isNew = request.conversation_id == null || record(request.conversation_id) === undefined;
+      const how = { config: options.config(), paths: options.paths, secrets: request.secrets ?? {} };
+      const plugins = isNew ? await bringPlugins(request.plugins ?? [], how) : [];
+      return creating(() => create(request, plugins));
+    },
     record,
     records,
     live,
