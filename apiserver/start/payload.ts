@@ -63,7 +63,7 @@ const pluginSource = ({ source, ref, repo_path }: PluginSpec): Doc => ({
   repo_path: repo_path ?? null,
 });
 
-function agentPayload({ request, settings, mcp, slot, gateway }: PayloadInput): Doc {
+function agentPayload({ request, settings, mcp, slot, gateway, workingDir }: PayloadInput): Doc {
   const agent = settings.agent;
   const llm = llmPayload(settings, request.llm_model);
   return {
@@ -79,9 +79,22 @@ function agentPayload({ request, settings, mcp, slot, gateway }: PayloadInput): 
       load_project_skills: true,
     },
     condenser: condenserOf(settings, llm),
+    ...(request.agent_type === 'plan' ? plannerOf(workingDir, condenserOf(settings, llm)) : {}),
     tool_concurrency_limit: settingOf(agent, 'tool_concurrency_limit'),
   };
 }
+
+/** What is different in an agent that only plans. */
+const plannerOf = (workingDir: string, condenser: Doc | null): Doc => ({
+  tools: [
+    { name: 'glob', params: {} },
+    { name: 'grep', params: {} },
+    { name: 'planning_file_editor', params: { plan_path: `${workingDir}/.agents_tmp/PLAN.md` } },
+  ],
+  system_prompt_filename: 'system_prompt_planning.j2',
+  mcp_config: {},
+  condenser: condenser === null ? null : { ...condenser, max_size: 100, keep_first: 6 },
+});
 
 function budgetOf({ scalars }: StoredSettings): Doc {
   const budget = scalars.max_budget_per_task;

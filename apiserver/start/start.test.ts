@@ -75,6 +75,17 @@ t.test('what the agent server is told', async (t) => {
   t.match(conversationPayload({ ...base, request: { ...request, llm_model: 'constructor' } }), {
     agent: { llm: { model: 'constructor' } },
   });
+  t.match(conversationPayload({ ...base, settings: own, request: { ...request, agent_type: 'plan' } }), {
+    agent: {
+      tools: [
+        { name: 'glob' },
+        { name: 'grep' },
+        { name: 'planning_file_editor', params: { plan_path: '/w/.agents_tmp/PLAN.md' } },
+      ],
+      system_prompt_filename: 'system_prompt_planning.j2',
+      condenser: { max_size: 100, keep_first: 6 },
+    },
+  });
   const plugins = [{ source: 'github:a/b', ref: 'v1', parameters: { where: 'here' } }];
   const extended = startRequest.parse({ initial_message: null, plugins });
   t.match(conversationPayload({ ...base, request: extended, hooks: { stop: [] } }), {

@@ -1,5 +1,5 @@
 /** Limits, secrets, condensation and what goes on beside the loop. */
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { NoCondenserError } from '../seam.js';
@@ -43,6 +43,36 @@ t.test('a budget ends a run, not an answer', async (t) => {
   model.script({ text: 'It is done.' });
   await s.say('and?');
   t.equal(await s.run(), 'finished');
+});
+
+t.test('an agent that plans writes its plan and nothing else', async (t) => {
+  const edit = (args: object) => ({ calls: [{ tool: 'planning_file_editor', args }] });
+  const s = stage(t, [{ text: 'set below' }], {
+    agent: agentConfig(
+      { base_url: model.url },
+      { tools: [{ name: 'planning_file_editor', params: {} }], system_prompt_filename: 'system_prompt_planning.j2' },
+    ),
+  });
+  const dir = s.conversation.workspaceDir;
+  const plan = join(dir, '.agents_tmp/PLAN.md');
+  writeFileSync(join(dir, 'a.txt'), 'hello');
+  model.script(
+    edit({ command: 'create', path: join(dir, 'b.txt'), file_text: 'x' }),
+    edit({ command: 'str_replace', path: join(dir, '.agents_tmp/../a.txt'), old_str: 'hello', new_str: 'x' }),
+    edit({ command: 'view', path: join(dir, 'a.txt') }),
+    edit({ command: 'str_replace', path: plan, old_str: '# 1. OBJECTIVE', new_str: '# 1. OBJECTIVE\nTo win.' }),
+    { text: 'The plan is ready.' },
+  );
+  await s.say('plan it');
+  t.equal(await s.run(), 'finished');
+  t.match(
+    s.of('ObservationEvent').map(({ observation }) => observation),
+    [true, true, false, false].map((is_error) => ({ kind: 'PlanningFileEditorObservation', is_error })),
+  );
+  t.equal(readFileSync(join(dir, 'a.txt'), 'utf8'), 'hello');
+  t.notOk(existsSync(join(dir, 'b.txt')));
+  t.match(readFileSync(plan, 'utf8'), /^# 1. OBJECTIVE\nTo win.\n[^]*# 5. TESTING AND VALIDATION/);
+  t.match(s.of('SystemPromptEvent')[0]?.system_prompt.text, /^You plan software tasks/);
 });
 
 t.test('secrets reach commands and nothing else', async (t) => {

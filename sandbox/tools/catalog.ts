@@ -5,6 +5,7 @@ import { findChromium } from './browser/find.js';
 const CATALOG: Record<string, string> = {
   terminal: 'Runs commands in a terminal that keeps its state.',
   file_editor: 'Views, creates and edits files.',
+  planning_file_editor: 'Views files, and edits the plan alone.',
   task_tracker: 'Keeps the list of tasks.',
   glob: 'Finds files by a pattern of their path.',
   grep: 'Finds lines by a regular expression.',

@@ -2,6 +2,7 @@
 import { noChromium } from './browser/find.js';
 import { createBrowserTools } from './browser/tool.js';
 import { createFinishTool, createThinkTool } from './builtin.js';
+import { createPlanningTool } from './files/planning.js';
 import { createFileEditorTool } from './files/tool.js';
 import { createGlobTool, createGrepTool } from './search.js';
 import { createSwitchTool } from './switch-llm.js';
@@ -14,6 +15,7 @@ import type { Tool, ToolContext } from './tool.js';
 const MAKERS: Record<string, (context: ToolContext) => Tool | Tool[]> = {
   terminal: createTerminalTool,
   file_editor: createFileEditorTool,
+  planning_file_editor: createPlanningTool,
   task_tracker: createTaskTrackerTool,
   glob: createGlobTool,
   grep: createGrepTool,
@@ -27,6 +29,7 @@ const ALIASES: Record<string, string> = {
   execute_bash: 'terminal',
   FileEditorTool: 'file_editor',
   str_replace_editor: 'file_editor',
+  PlanningFileEditorTool: 'planning_file_editor',
   TaskTrackerTool: 'task_tracker',
   GlobTool: 'glob',
   GrepTool: 'grep',
