@@ -6,7 +6,10 @@ import { ADMIN } from './scopes.js';
 
 export interface Person {
   subject: string;
+  /** That the provider vouches for: what rules go by. */
   email: string | undefined;
+  /** What people know them by: `email`, or a login name of that form (Entra ID often gives no other). Rules never go by it. */
+  address: string | undefined;
   name: string | undefined;
   groups: string[];
   /** The provider's session (`sid`), when it names it. */
@@ -17,15 +20,27 @@ export type Claims = Record<string, unknown>;
 
 const text = z.string().min(1).max(512);
 const MAX_GROUPS = 10_000;
+const ADDRESS = /^[^\s@]+@[^\s@]+\.[^\s@]+$/;
+
+/** First and family name, where the provider gives no whole one. */
+function claimedName({ given_name, family_name }: Claims): string | undefined {
+  const parts = [given_name, family_name].flatMap((value) => text.safeParse(value).data ?? []);
+  return parts.length === 0 ? undefined : parts.join(' ').slice(0, 512);
+}
 
 /** Throws ZodError for claims without a subject. */
 export function personOf(claims: Claims, groupsClaims: string[]): Person {
-  const named = [claims.name, claims.preferred_username].map((value) => text.safeParse(value).data);
+  const login = [claims.upn, claims.preferred_username].map((value) => text.safeParse(value).data);
+  const email = text.safeParse(claims.email).data?.toLowerCase();
+  const isDenied = claims.email_verified === false;
+  const loginAddress = login.find((value) => value !== undefined && ADDRESS.test(value))?.toLowerCase();
   return {
     subject: text.parse(claims.sub),
     // An address that the provider itself does not vouch for is nobody's.
-    email: claims.email_verified === false ? undefined : text.safeParse(claims.email).data?.toLowerCase(),
-    name: named.find((value) => value !== undefined),
+    email: isDenied ? undefined : email,
+    // Users may choose login names at some providers: of one who has an address unverified, it is no address either.
+    address: isDenied ? undefined : (email ?? loginAddress),
+    name: [text.safeParse(claims.name).data, claimedName(claims), ...login].find((value) => value !== undefined),
     groups: groupsClaims.flatMap((path) => groupsAt(claims, path)).slice(0, MAX_GROUPS),
     providerSession: text.safeParse(claims.sid).data,
   };

@@ -177,7 +177,7 @@ async function takeUp(
   const id = userIdOf(oidc.issuer, person.subject);
   const known = {
     roles,
-    email: person.email ?? null,
+    email: person.address ?? null,
     name: person.name ?? null,
     ...(isLogin ? { lastLoginAt: new Date(clock.now()) } : {}),
   };

@@ -1,7 +1,7 @@
 /** Login with a real OIDC provider: in, out from either side, over, renewed, refused; on two servers that share a database. */
 import t from 'tap';
 import type { IdentitySettings } from '../../apiserver/identity/settings.js';
-import { userIdOf } from '../../apiserver/identity/claims.js';
+import { admit, personOf, userIdOf } from '../../apiserver/identity/claims.js';
 import { systemClock } from '../../process/clock.js';
 import { openTestDatabase, startRig, SECRET, type Rig } from '../support/api-rig.js';
 import { endSuite, startCluster } from '../support/cluster.js';
@@ -110,6 +110,34 @@ t.test('who is not in the allowed groups stays out', async (t) => {
   t.match(ended.url, '/login?problem=not_listed');
   t.equal(await statusAt(browser), 401);
   t.equal(await db.prisma.user.count({ where: { email: 'mallory@elsewhere.example' } }), 0);
+});
+
+t.test('who comes without an e-mail claim, as from Entra ID, has a name and an address all the same', async (t) => {
+  provider.people.set('erin-id', { preferred_username: 'Erin@Contoso.example', groups: ['staff'] });
+  provider.people.set('fred-id', {
+    name: 'Fred',
+    upn: 'fred@contoso.example',
+    preferred_username: 'fred.other@contoso.example',
+    groups: ['staff'],
+  });
+  provider.people.set('gina-id', {
+    email: 'gina@contoso.example',
+    email_verified: false,
+    preferred_username: 'ceo@contoso.example',
+    groups: ['staff'],
+  });
+  const shown = async (who: string) => {
+    const browser = await loggedIn(who);
+    const { user } = (await (await browser.fetch(`${base}/api/identity`)).json()) as { user: unknown };
+    return user;
+  };
+  t.match(await shown('erin-id'), { email: 'erin@contoso.example', name: 'Erin@Contoso.example' });
+  t.match(await shown('fred-id'), { email: 'fred@contoso.example', name: 'Fred' });
+  t.match(await shown('gina-id'), { email: null, name: 'ceo@contoso.example' }, 'not an address that is denied');
+  const rules = { allowedGroups: [], allowedEmails: ['@contoso.example'], adminGroups: [] };
+  const chosen = personOf({ sub: 'x', preferred_username: 'ceo@contoso.example' }, []);
+  t.equal(admit(chosen, rules), undefined, 'a login name opens nothing');
+  t.same(admit(personOf({ sub: 'x', email: 'Ceo@contoso.example' }, []), rules), []);
 });
 
 t.test('other sites’ requests with this browser’s cookie', async (t) => {

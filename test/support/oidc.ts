@@ -8,6 +8,10 @@ export interface PersonAtProvider {
   email?: string;
   name?: string;
   groups?: string[];
+  /** As Entra ID names people. */
+  preferred_username?: string;
+  upn?: string;
+  email_verified?: boolean;
 }
 
 export interface TestProvider {
@@ -55,7 +59,11 @@ export async function startOidc(publicUrl: string, options: ProviderOptions = {}
     ],
     pkce: { required: () => true },
     cookies: { keys: ['cookie keys of a provider for tests'] },
-    claims: { openid: ['sub', 'sid'], email: ['email'], profile: ['name', 'groups'] },
+    claims: {
+      openid: ['sub', 'sid'],
+      email: ['email', 'email_verified'],
+      profile: ['name', 'groups', 'preferred_username', 'upn'],
+    },
     features: { backchannelLogout: { enabled: true }, rpInitiatedLogout: { enabled: true } },
     findAccount: (_context, id) => {
       const person = people.get(id);
