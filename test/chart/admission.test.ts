@@ -38,6 +38,22 @@ const DEVELOPER = [
     subjects: [{ kind: 'User', name: 'dev' }],
   },
 ];
+/** kubectl reads before it patches; the programs do not, and have no right to. */
+const READS = [
+  {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'Role',
+    metadata: { name: 'reads' },
+    rules: [{ apiGroups: ['', 'sandlot.dev'], resources: ['*'], verbs: ['get'] }],
+  },
+  {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'RoleBinding',
+    metadata: { name: 'reads' },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'reads' },
+    subjects: ['operator', 'gateway'].map((program) => ({ kind: 'ServiceAccount', name: `${RELEASE}-${program}` })),
+  },
+];
 
 await t.test('admission by the chart', { skip, timeout: 200_000 }, async (t) => {
   const cluster = await startCluster();
@@ -63,7 +79,7 @@ await t.test('admission by the chart', { skip, timeout: 200_000 }, async (t) => 
     ].flat(),
   );
   await kubectl(['apply', '-f', '-'], rendered);
-  await kubectl(['apply', '-f', '-'], list(DEVELOPER));
+  await kubectl(['apply', '-f', '-'], list([...DEVELOPER, ...READS]));
   t.after(async () => {
     await kubectl(['delete', '--wait=false', '-f', '-'], rendered);
     await kubectl(['delete', '--wait=false', 'namespace', namespace]);

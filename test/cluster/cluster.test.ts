@@ -9,8 +9,9 @@ import t from 'tap';
 import type { Pod } from '../../kube/kinds.js';
 import { newShard } from '../../operator/shard.js';
 import { packageRoot } from '../../process/root.js';
-import { browse, converse, finished, follow, history } from '../support/client.js';
+import { ask, browse, converse, finished, follow, history } from '../support/client.js';
 import { until, type Stack } from '../support/stack.js';
+import { judge, linesOf, RARELY, readDeeds, type Rule } from './rights.js';
 import * as c from './tools.js';
 
 const { kubectl, helm } = c;
@@ -177,7 +178,11 @@ t.test('a conversation through the API server', parts, async (t) => {
   await kubectl('wait', '--for=condition=Ready', `pod/${c.RELEASE}-apiserver-0`, '--timeout=90s');
   stops.push(await c.forward(`statefulset/${c.RELEASE}-apiserver`, 3000));
   t.ok((await history(stack, conversation.id)).length > 0, 'the embedded database outlives its pod');
-  await kubectl('delete', 'sandbox', conversation.sandbox_id);
+  const own = `${stack.api}/api/v1/sandboxes/${conversation.sandbox_id}`;
+  t.equal((await ask(`${own}/pause`, { method: 'POST', body: {} })).status, 200);
+  const deleted = await ask(`${own}?sandbox_id=${conversation.sandbox_id}`, { method: 'DELETE' });
+  t.equal(deleted.status, 200, deleted.text);
+  await kubectl('wait', '--for=delete', `sandbox/${conversation.sandbox_id}`, '--timeout=60s');
 });
 
 t.test('the operator is killed, restarted and upgraded under a live sandbox', parts, async (t) => {
@@ -277,6 +282,16 @@ t.test('a lost node', { ...parts, timeout: 600_000 }, async (t) => {
     const { items } = await c.get<{ items: Pod[] }>('pods', '-l', 'sandlot.dev/sandbox=lost');
     return items.length === 1;
   }, 90_000); // prettier-ignore
+});
+
+t.test('no program was refused anything, and none has a right that it does not use', parts, async (t) => {
+  const deeds = await readDeeds(linesOf(process.env.SANDLOT_TEST_AUDIT ?? ''), c.NAMESPACE);
+  for (const program of ['operator', 'gateway', 'apiserver']) {
+    const role = `${c.RELEASE}-${program}`;
+    const { rules } = await c.get<{ rules: Rule[] }>('role', role);
+    const verdict = judge(rules, deeds.get(role), RARELY[program] ?? {});
+    t.same(verdict, { refused: [], idle: [], stale: [] }, program);
+  }
 });
 
 t.test('uninstalled', parts, async (t) => {
