@@ -4,6 +4,7 @@ import { errorOf, KubeError, parseRetryAfter } from './errors.js';
 import { apiVersionOf, type KindOf } from './kinds.js';
 import type { KubeMetrics } from './metrics.js';
 import { queryString, resourcePath, type Query, type Ref } from './paths.js';
+import { createServerTime } from './servertime.js';
 import { createTransport, networkError, type HttpAnswer } from './transport.js';
 import type { KubeList, KubeObject, WatchEvent } from './types.js';
 import { runWatch } from './watch.js';
@@ -89,6 +90,8 @@ export type Desired<T extends KubeObject> = T;
  */
 export interface KubeClient {
   readonly config: KubeConfig;
+  /** ms since 1970 by the API server's clock, as far as its answers tell (servertime.ts). Never jumps with the own one. */
+  now(): number;
   list<T extends KubeObject = KubeObject>(kind: KindOf<T>, options?: ListOptions): Promise<KubeList<T>>;
   get<T extends KubeObject = KubeObject>(kind: KindOf<T>, ref: Ref, options?: CallOptions): Promise<T>;
   /** Namespace from the object. */
@@ -122,6 +125,8 @@ export interface ClientOptions {
   maxBytes?: number;
   userAgent?: string;
   metrics?: KubeMetrics | undefined;
+  /** The own wall clock, ms since 1970; for tests. */
+  wallNow?: () => number;
 }
 
 const CONTENT_TYPES = {
@@ -145,6 +150,7 @@ function parseBody(body: Buffer): unknown {
 
 export function createClient(config: KubeConfig, options: ClientOptions = {}): KubeClient {
   const transport = createTransport(config);
+  const time = createServerTime(options.wallNow ?? Date.now);
   const { metrics, timeoutMs: defaultTimeout = DEFAULT_TIMEOUT_MS, maxBytes: defaultMax = 64 * 1024 * 1024 } = options;
   const { host } = new URL(config.server);
   const base = { accept: 'application/json', 'user-agent': options.userAgent ?? 'kube-controller' };
@@ -174,8 +180,9 @@ export function createClient(config: KubeConfig, options: ClientOptions = {}): K
         maxBytes,
       });
       code = answer.code;
+      time.note(single(answer.headers['date']), { began: started, ended: performance.now() });
       if (code >= 200 && code < 300) return answer;
-      const retryAfterMs = parseRetryAfter(single(answer.headers['retry-after']), Date.now());
+      const retryAfterMs = parseRetryAfter(single(answer.headers['retry-after']), time.now());
       throw errorOf({ code, body: parseBody(answer.body), retryAfterMs, call });
     } catch (error) {
       throw error instanceof KubeError && error.code !== 0 ? error : networkError(error, signal, call);
@@ -212,6 +219,7 @@ export function createClient(config: KubeConfig, options: ClientOptions = {}): K
 
   const client: KubeClient = {
     config,
+    now: time.now,
     list: (kind, { namespace, signal, timeoutMs, ...query } = {}) =>
       sendJson({
         path: resourcePath(kind, { ...(namespace === undefined ? {} : { namespace }) }),

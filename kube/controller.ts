@@ -41,6 +41,7 @@ export interface Controller {
 }
 
 const TIMEOUT_MS = 120_000;
+const CONFLICT_CAP_MS = 1_000;
 /** Below the 5 s between the end of a leader's term and the earliest start of another's (lease.ts). */
 const GRACE_MS = 3_000;
 
@@ -128,9 +129,10 @@ function settle({ queue, log, name: controller, key, priority, outcome }: Settle
     case 'retry': {
       const { error } = outcome;
       const afterMs = error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0;
-      const ms = Math.round(queue.retry(key, { priority, afterMs }));
-      // A conflict only says that the cache was behind.
-      log[isConflict(error) ? 'debug' : 'warn']({ controller, key, ms, err: error }, 'reconcile failed, trying again');
+      // A conflict only says that the cache was behind: by now it may have caught up, however often that was so.
+      const behind = isConflict(error);
+      const ms = Math.round(queue.retry(key, { priority, afterMs, ...(behind ? { capMs: CONFLICT_CAP_MS } : {}) }));
+      log[behind ? 'debug' : 'warn']({ controller, key, ms, err: error }, 'reconcile failed, trying again');
     }
   }
 }

@@ -149,6 +149,17 @@ t.test('controller: outcomes become visits', async (t) => {
   t.equal(clock.sleepers(), 0);
 });
 
+t.test('controller: however many conflicts in a row, the next visit is soon', async (t) => {
+  const clock = createFakeClock();
+  let visits = 0;
+  const reconcile = async (): Promise<Outcome> => (++visits < 30 ? retry(conflict()) : done);
+  const controller = startController({ name: 'c', clock, log: silent, reconcile });
+  controller.add('a');
+  await clock.advance(40_000);
+  t.equal(visits, 30);
+  await controller.stop();
+});
+
 t.test('controller: time limit, exclusivity and stop', async (t) => {
   const clock = createFakeClock();
   let running = 0;

@@ -12,6 +12,7 @@ import { LEASE, NODE, POD } from './kinds.js';
 import { createNdjsonParser } from './ndjson.js';
 import { collapse, done, retry, stalled, wait, type Outcome } from './outcome.js';
 import { queryString, resourcePath } from './paths.js';
+import { createServerTime } from './servertime.js';
 import { mergePatch, setCondition, setConditions } from './status.js';
 import { runSteps, type Step } from './steps.js';
 import type { Condition, Status } from './types.js';
@@ -304,4 +305,31 @@ t.test('kubeconfig', async (t) => {
 t.test('a KubeError keeps its cause', async (t) => {
   const cause = new Error('x');
   t.equal(new KubeError('m', { code: 0, reason: 'Timeout', cause }).cause, cause);
+});
+
+t.test("the API server's time", async (t) => {
+  let mono = 0;
+  let wall = Date.parse('2026-01-01T00:00:00.400Z');
+  const http = (ms: number) => new Date(ms).toUTCString();
+  const time = createServerTime(
+    () => wall,
+    () => mono,
+  );
+  const start = wall;
+  t.equal(time.now(), start, 'the own one at first');
+  time.note(http(start), { began: 0, ended: 300 });
+  t.equal(time.now(), start, 'a second is no reason to move');
+  wall += 3_600_000;
+  mono = 1_000;
+  t.equal(time.now(), start + 1_000, 'the wall clock is set: no jump');
+  time.note(http(start + 601_000), { began: 1_000, ended: 1_000 });
+  t.ok(Math.abs(time.now() - (start + 601_000)) <= 1_000, "the server's clock is ten minutes ahead");
+  const before = time.now();
+  time.note(http(start + 640_000), { began: 0, ended: 60_000 });
+  t.equal(time.now(), before, 'an answer that took a minute says less');
+  mono = 2_000;
+  time.note(http(start), { began: 2_000, ended: 2_000 });
+  t.ok(Math.abs(time.now() - start) <= 1_000, 'and back');
+  for (const header of [undefined, '', 'yesterday']) time.note(header, { began: 2_000, ended: 2_000 });
+  t.ok(Number.isFinite(time.now()));
 });

@@ -18,6 +18,11 @@ export interface AddOptions {
   afterMs?: number;
 }
 
+export interface RetryOptions extends AddOptions {
+  /** The backoff grows no further than this. */
+  capMs?: number;
+}
+
 export interface WorkItem {
   key: string;
   priority: number;
@@ -26,7 +31,7 @@ export interface WorkItem {
 export interface WorkQueue {
   add(key: string, options?: AddOptions): void;
   /** Adds with the key's next backoff (at least `afterMs`). Answers the wait in ms. */
-  retry(key: string, options?: AddOptions): number;
+  retry(key: string, options?: RetryOptions): number;
   forget(key: string): void;
   /** The next due key, now held by the caller until `done(key)`; undefined once closed. Waits. */
   take(): Promise<WorkItem | undefined>;
@@ -137,10 +142,10 @@ export function createQueue(options: QueueOptions): WorkQueue {
       if (raised) due.add(entry);
       else if (earlier) place(entry);
     },
-    retry(key, { priority = 0, afterMs = 0 } = {}) {
+    retry(key, { priority = 0, afterMs = 0, capMs = Infinity } = {}) {
       const failed = failures.get(key) ?? 0;
       failures.set(key, failed + 1);
-      const wait = Math.max(afterMs, ceiling(failed, backoff) * (1 + JITTER * random()));
+      const wait = Math.max(afterMs, Math.min(ceiling(failed, backoff), capMs) * (1 + JITTER * random()));
       metrics?.queueRetry(name);
       queue.add(key, { priority, afterMs: wait });
       return wait;

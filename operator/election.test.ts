@@ -14,7 +14,7 @@ t.test('a leader that cannot fill its caches gives way, and may lead again', { t
   const server = leaseServer();
   const refuse = () => Promise.reject(new KubeError('no', { code: 403, reason: 'Forbidden' }));
   const operator = startOperator({
-    client: { ...server.clientOf('a'), list: refuse, watch: refuse } as unknown as KubeClient,
+    client: { ...server.clientOf('a'), list: refuse, watch: refuse, now: Date.now } as unknown as KubeClient,
     installation: { secret: 'x'.repeat(32), sandboxImage: 'i', apiUrl: undefined, uiOrigins: [] },
     namespace: 'n',
     lease: { namespace: 'n', identity: 'a' },

@@ -1,13 +1,11 @@
 /** The operator is killed after each of its writes in turn; the next one must end at the same state. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { LABEL } from '../contracts/labels.js';
-import { PVC, SECRET, type KindOf, type Pod } from '../kube/kinds.js';
-import type { KubeObject } from '../kube/types.js';
+import type { Sandbox } from '../contracts/resources.js';
 import { startCluster } from '../test/support/cluster.js';
+import { consistent } from './testing/consistent.js';
 import { mortal } from './testing/mortal.js';
 import { startScene, type Scene } from './testing/scene.js';
-import { until } from './testing/until.js';
 
 t.setTimeout(300_000);
 
@@ -69,11 +67,16 @@ await t.test('the operator dies', { timeout: 280_000 }, async (t) => {
       });
     };
     const warm = way === 'warm' ? 1 : 0;
+    const whole = async ({ status }: Sandbox) => {
+      await consistent({ client, namespace: s.namespace, sandboxes: ['one'], warm });
+      const names = (await s.pods()).map(({ metadata }) => metadata.name);
+      if (!names.includes(status?.slot ?? '')) throw new Error(`${names.join()} without ${status?.slot}`);
+    };
     await s.pool(warm);
     if (warm > 0) await step(() => s.warmReady(warm));
     await s.sandbox('one', { template: 'standard' });
     const first = await step(() => s.ready('one'));
-    await step(() => consistent(s, first.status?.slot, warm));
+    await step(() => whole(first));
     await s.patch('one', { runState: 'Paused' });
     await step(() => s.when('paused', 'one', ({ status }) => status?.phase === 'Paused'));
     await s.patch('one', { runState: 'Running' });
@@ -81,55 +84,6 @@ await t.test('the operator dies', { timeout: 280_000 }, async (t) => {
     t.equal(again.status?.slot, first.status?.slot);
     t.equal(again.status?.keyEpoch, 2);
     t.equal(again.status?.restartCount, undefined, 'a death of the operator is no loss of the pod');
-    await step(() => consistent(s, first.status?.slot, warm));
-  }
-
-  /** One pod for the sandbox, `warm` for the pool, a claim for each that goes with the right one, and the keys that they start with. */
-  async function consistent(s: Scene, slot: string | undefined, warm: number): Promise<void> {
-    await until('a consistent namespace', async () => {
-      const pods = (await s.pods()).filter(({ metadata }) => metadata.deletionTimestamp === undefined);
-      const owners = pods
-        .map(({ metadata }) => `${metadata.ownerReferences?.[0]?.kind} ${metadata.ownerReferences?.[0]?.name}`)
-        .sort();
-      const wanted = ['Sandbox one', ...Array.from({ length: warm }, () => 'SandboxPool warm')];
-      const names = pods.map(({ metadata }) => metadata.name).sort();
-      const own = (pod: Pod) => pod.metadata.ownerReferences?.[0]?.kind === 'Sandbox';
-      const live = async <T extends KubeObject>(kind: KindOf<T>) =>
-        (await client.list(kind, { namespace: s.namespace })).items.filter(
-          ({ metadata }) => metadata.deletionTimestamp === undefined,
-        );
-      // A warm pod's claim goes with the pod, a sandbox's with the sandbox.
-      const claims = (await live(PVC))
-        .map(({ metadata }) => `${metadata.name} ${metadata.ownerReferences?.at(-1)?.kind}`)
-        .sort();
-      const expected = pods.map((pod) => `${pod.metadata.name}-workspace ${own(pod) ? 'Sandbox' : 'Pod'}`).sort();
-      const secrets = await live(SECRET);
-      const named = pods.map(keyOfPod);
-      const state = {
-        owners,
-        names,
-        claims,
-        keyless: named.filter(
-          ({ name, key }) => secrets.find((one) => one.metadata.name === name)?.data?.[key] === undefined,
-        ),
-        unused: secrets.filter(
-          ({ metadata }) =>
-            metadata.labels?.[LABEL.slot] !== undefined && !named.some(({ name }) => name === metadata.name),
-        ),
-      };
-      const good =
-        JSON.stringify(owners) === JSON.stringify(wanted) &&
-        names.includes(slot ?? '') &&
-        JSON.stringify(claims) === JSON.stringify(expected) &&
-        state.keyless.length + state.unused.length === 0;
-      if (!good) throw new Error(JSON.stringify(state));
-      return true;
-    });
-  }
-
-  /** The Secret and the key in it that a pod's container starts with. */
-  function keyOfPod({ spec }: Pod): { name: string; key: string } {
-    const variable = spec.containers[0]?.env?.find(({ name }) => name === 'OH_SECRET_KEY');
-    return variable?.valueFrom?.secretKeyRef ?? { name: '', key: '' };
+    await step(() => whole(again));
   }
 });

@@ -74,7 +74,9 @@ const HANDOVER_GRACE_MS = 500;
 const POOL_PAUSE_MS = 25;
 
 export function startOperator(options: OperatorOptions): Operator {
-  const { client, namespace, clock, log, kubeMetrics: metrics, shard = WHOLE } = options;
+  const { client, namespace, log, kubeMetrics: metrics, shard = WHOLE } = options;
+  // What is decided by time is decided by the clock that wrote the times: the API server's. Of the Lease only is it the own.
+  const clock: Clock = { ...options.clock, now: () => client.now() };
   const fenced = fencedClient(client, () => election.writeTimeMs());
   let term: { sandboxes: Controller; pools: Controller; templates: Controller | undefined; places: Places } | undefined;
   const world = startWorld({
@@ -118,7 +120,7 @@ export function startOperator(options: OperatorOptions): Operator {
       wake: (key) => term?.sandboxes.add(key),
     });
     const reconcilers = createReconcilers(
-      { ...options, client: fenced },
+      { ...options, clock, client: fenced },
       {
         world,
         agents,
@@ -154,7 +156,7 @@ export function startOperator(options: OperatorOptions): Operator {
 
   const election = startLeaderElection({
     client,
-    clock,
+    clock: options.clock,
     log,
     metrics,
     lead,

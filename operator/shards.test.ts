@@ -111,7 +111,7 @@ await t.test('shards on a Kubernetes API', { timeout: 280_000 }, async (t) => {
 
   await t.test('two share a namespace: each sandbox has one, pools and children go with it', async (t) => {
     const s = await staged(t);
-    const second = s.beside(two(1));
+    const second = s.beside({ shard: two(1) });
     await s.pool(1);
     await client.create<SandboxPool>(SANDBOX_POOL, {
       metadata: { name: 'warm-1', namespace: s.namespace, ...labelled('1') },
@@ -146,7 +146,7 @@ await t.test('shards on a Kubernetes API', { timeout: 280_000 }, async (t) => {
     const s = await staged(t, { index: 0, count: 1 });
     await s.sandbox('before', { owner: inSecond });
     const before = await s.ready('before');
-    const second = s.beside(two(1));
+    const second = s.beside({ shard: two(1) });
     await until('it has its lease', async () => second.leads());
     await client.create<Sandbox>(SANDBOX, {
       metadata: { name: 'meanwhile', namespace: s.namespace, ...labelled('1') },

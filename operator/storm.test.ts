@@ -4,6 +4,7 @@ import t from 'tap';
 import { conditionOf, isReady, SANDBOX, type Sandbox } from '../contracts/resources.js';
 import { createClient } from '../kube/client.js';
 import { endSuite, startCluster } from '../test/support/cluster.js';
+import { storm, UNAVAILABLE } from './testing/fault.js';
 import { startFaultyApi } from './testing/faulty.js';
 import { startScene } from './testing/scene.js';
 import { until } from './testing/until.js';
@@ -14,7 +15,7 @@ const PATIENCE_MS = 45_000;
 
 await t.test('a Kubernetes API that fails', { timeout: 280_000 }, async (t) => {
   const cluster = await startCluster();
-  const api = await startFaultyApi(cluster.kubeconfig, SEED);
+  const api = await startFaultyApi(cluster.kubeconfig);
   const client = createClient(api.config, { userAgent: 'sandlot-storm' });
   const s = await startScene(cluster, client, { policy: { overOwnerLimit: 'Refuse', perOwner: 4 } });
   const all = async () => (await cluster.client.list<Sandbox>(SANDBOX, { namespace: s.namespace })).items;
@@ -32,7 +33,7 @@ await t.test('a Kubernetes API that fails', { timeout: 280_000 }, async (t) => {
     );
 
   await t.test('refusals, conflicts, lost answers: four run, two wait, and one pod each', async (t) => {
-    api.rate = 0.2;
+    api.rule = storm(SEED, 0.2);
     await Promise.all(Array.from({ length: 6 }, (_, index) => s.sandbox(`n${index}`, { owner: 'u' })));
     await settled('four that run and two that wait', 4, 2);
     const [first] = (await all()).filter(isReady);
@@ -42,15 +43,15 @@ await t.test('a Kubernetes API that fails', { timeout: 280_000 }, async (t) => {
   });
 
   await t.test('away for a while: what was asked meanwhile is done when it is back', async (t) => {
-    api.rate = 0;
-    api.down(true);
+    api.rule = () => UNAVAILABLE;
+    api.cut('all');
     const [first, second] = (await all()).filter(isReady);
     await s.patch(first?.metadata.name ?? '', { runState: 'Paused' });
     const gone = (await s.pods()).find(({ metadata }) => metadata.name === second?.status?.slot);
     await s.kubelet.fail(gone?.metadata.name ?? '', { reason: 'Evicted', message: 'while nobody looked' });
     await sleep(5_000);
     t.equal((await s.pods()).length, 4, 'nothing happens while it is away');
-    api.down(false);
+    api.rule = () => undefined;
     await settled('the eviction repaired, the pause done, and the next one in its place', 4, 0);
   });
 

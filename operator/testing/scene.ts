@@ -1,5 +1,4 @@
 /** One namespace with its operator, its nodes and its agent servers, for suites. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   isReady,
   SANDBOX,
@@ -13,6 +12,7 @@ import {
 import type { KubeClient } from '../../kube/client.js';
 import { POD, type Pod } from '../../kube/kinds.js';
 import { createVacantLease } from '../../kube/lease.js';
+import { systemClock } from '../../process/clock.js';
 import { LIMITS, startOperator, type Operator, type OperatorOptions } from '../operator.js';
 import { leaseName, type Shard } from '../shard.js';
 import { startAgents, type FakeAgents } from './agents.js';
@@ -22,21 +22,17 @@ import { until } from './until.js';
 
 export const secret = 'a secret of the installation, for tests';
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
-const clock = {
-  now: () => Date.now(),
-  sleep: async (ms: number, signal?: AbortSignal) => {
-    await sleep(ms, undefined, signal === undefined ? {} : { signal });
-  },
-};
 const limits = { ...LIMITS, crash: { ...LIMITS.crash, firstDelayMs: 100, maxDelayMs: 400, budget: 2 } };
+
+type Beside = Partial<Pick<OperatorOptions, 'client' | 'lease' | 'shard' | 'clock'>>;
 
 export interface Scene {
   namespace: string;
   kubelet: Kubelet;
   agents: FakeAgents;
   operator: Operator;
-  /** One more operator, with another share of the namespace; ended by `close`. */
-  beside(shard: Shard): Operator;
+  /** One more operator, with another share of the namespace or another way to the API; ended by `close`. */
+  beside(options: Beside): Operator;
   /** Ends this operator and starts another one, as after a crash. */
   restart(client?: KubeClient, shard?: Shard): Promise<void>;
   sandbox(name: string, spec?: SandboxSpec): Promise<Sandbox>;
@@ -54,7 +50,7 @@ export interface Scene {
 export async function startScene(
   cluster: Cluster,
   first: KubeClient = cluster.client,
-  options: Pick<OperatorOptions, 'policy' | 'shard'> = {},
+  options: Partial<Pick<OperatorOptions, 'policy' | 'shard' | 'clock'>> = {},
 ): Promise<Scene> {
   const { client } = cluster;
   const namespace = await cluster.newNamespace();
@@ -63,12 +59,12 @@ export async function startScene(
   let slots: string[] = [];
   const agents = await startAgents(secret, () => slots);
   const beside: Operator[] = [];
-  const start = (using: KubeClient, more: Pick<OperatorOptions, 'lease' | 'shard'>): Operator =>
+  const start = (using: KubeClient, more: Pick<OperatorOptions, 'lease'> & Beside): Operator =>
     startOperator({
       client: using,
       installation: { secret, sandboxImage: 'sandlot/sandbox:test', apiUrl: 'http://api', uiOrigins: ['http://ui'] },
       namespace,
-      clock,
+      clock: systemClock,
       log: silent,
       limits,
       ...options,
@@ -86,8 +82,8 @@ export async function startScene(
     kubelet,
     agents,
     operator: start(first, own),
-    beside(shard) {
-      const another = start(client, { lease: { namespace, identity: `beside-${beside.length}` }, shard });
+    beside(more) {
+      const another = start(client, { lease: { namespace, identity: `beside-${beside.length}` }, ...more });
       beside.push(another);
       return another;
     },
