@@ -98,7 +98,14 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     done();
   });
   identityRoutes(app, deps);
-  await app.register((scope, _options, done) => (sharedRoutes(scope, deps), done()), { prefix: '/api' });
+  await app.register(
+    (scope, _options, done) => {
+      scope.addHook('onRequest', limits.address);
+      sharedRoutes(scope, deps);
+      done();
+    },
+    { prefix: '/api' },
+  );
   await app.register(
     async (scope) => {
       requireUser(scope, { prisma, identify: deps.identify, limit: limits.user });
