@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import t from 'tap';
 import { packageRoot } from '../../process/root.js';
+import { FORMS } from '../support/browser.js';
 import { converse, entry, finished, pathForm } from '../support/client.js';
 import { removeFolder, startStack, until, type Stack } from '../support/stack.js';
 
@@ -16,6 +17,7 @@ const skip = existsSync(executablePath) ? false : `no Chromium at ${executablePa
 const python = process.env['SANDLOT_TEST_PYTHON_APPS'];
 const withoutPython = python === undefined ? 'SANDLOT_TEST_PYTHON_APPS is not set' : false;
 const APPS = join(packageRoot(), 'test/gateway/apps');
+type Form = (typeof FORMS)[number];
 const PORTS = { files: 8080, vite: 5173, flask: 5000, streamlit: 8501, jupyter: 8888, gradio: 7860 };
 /** Python's bigger ones load for a while on a busy machine. */
 const START_MS = 120_000;
@@ -50,7 +52,8 @@ t.test('apps of a sandbox in a browser', { skip, timeout: 420_000 }, async (t) =
   });
   const conversation = await converse(stack, commands(folder).join('\n'));
   await finished(stack, conversation.id);
-  const opened = (port: number, path = '/') => open({ stack, browser, sandbox: conversation.sandbox_id, port, path });
+  const opened = (port: number, path = '/', form: Form = 'host') =>
+    open({ stack, browser, sandbox: conversation.sandbox_id, port, path, form });
 
   await t.test('Python’s http.server, in host and in path form', async (t) => {
     const page = await opened(PORTS.files, '/flask_app.py');
@@ -75,46 +78,48 @@ t.test('apps of a sandbox in a browser', { skip, timeout: 420_000 }, async (t) =
     t.equal(await page.evaluate('window.here'), true, 'it is the same page');
   });
 
-  await t.test('Flask: a form, redirects and a session', { skip: withoutPython }, async (t) => {
-    const page = await opened(PORTS.flask);
-    await page.waitForURL(/\/login$/);
-    await page.getByLabel('Name').fill('Ada');
-    await page.getByRole('button').click();
-    await page.getByRole('heading', { name: 'Hello Ada, visit 1' }).waitFor();
-    await page.reload();
-    await page.getByRole('heading', { name: 'Hello Ada, visit 2' }).waitFor();
-    const events = await page.evaluate(
-      `new Promise((resolve) => { const seen = []; const s = new EventSource('/events'); s.onmessage = (e) => { seen.push(e.data); if (seen.length === 5) { s.close(); resolve(seen); } }; })`,
-    );
-    t.same(events, ['event 0', 'event 1', 'event 2', 'event 3', 'event 4']);
-    const digest = await page.evaluate(
-      `(async () => { const body = new Uint8Array(20e6).fill(7); const of = (b) => crypto.subtle.digest('SHA-256', b).then((d) => [...new Uint8Array(d)].map((x) => x.toString(16).padStart(2, '0')).join('')); const there = await (await fetch('/upload', { method: 'POST', body })).text(); return there === await of(body); })()`,
-    );
-    t.equal(digest, true, '20 MB arrive as they were');
-  });
+  for (const form of FORMS) {
+    await t.test(`Flask in ${form} form: a form, redirects and a session`, { skip: withoutPython }, async (t) => {
+      const page = await opened(PORTS.flask, '/', form);
+      await page.waitForURL(/\/login$/);
+      await page.getByLabel('Name').fill('Ada');
+      await page.getByRole('button').click();
+      await page.getByRole('heading', { name: 'Hello Ada, visit 1' }).waitFor();
+      await page.reload();
+      await page.getByRole('heading', { name: 'Hello Ada, visit 2' }).waitFor();
+      const events = await page.evaluate(
+        `new Promise((resolve) => { const seen = []; const s = new EventSource('/events'); s.onmessage = (e) => { seen.push(e.data); if (seen.length === 5) { s.close(); resolve(seen); } }; })`,
+      );
+      t.same(events, ['event 0', 'event 1', 'event 2', 'event 3', 'event 4']);
+      const digest = await page.evaluate(
+        `(async () => { const body = new Uint8Array(20e6).fill(7); const of = (b) => crypto.subtle.digest('SHA-256', b).then((d) => [...new Uint8Array(d)].map((x) => x.toString(16).padStart(2, '0')).join('')); const there = await (await fetch('/upload', { method: 'POST', body })).text(); return there === await of(body); })()`,
+      );
+      t.equal(digest, true, '20 MB arrive as they were');
+    });
 
-  await t.test('Streamlit: its subprotocol', { skip: withoutPython }, async (t) => {
-    const page = await opened(PORTS.streamlit);
-    await page.getByLabel('Name').fill('Grace');
-    await page.getByLabel('Name').press('Enter');
-    await page.getByText('Hello Grace from Streamlit').waitFor();
-    t.pass('the script ran again for the answer');
-  });
+    await t.test(`Streamlit in ${form} form: its subprotocol`, { skip: withoutPython }, async (t) => {
+      const page = await opened(PORTS.streamlit, '/', form);
+      await page.getByLabel('Name').fill('Grace');
+      await page.getByLabel('Name').press('Enter');
+      await page.getByText('Hello Grace from Streamlit').waitFor();
+      t.pass('the script ran again for the answer');
+    });
 
-  await t.test('Jupyter: its token, its cookie, a kernel', { skip: withoutPython }, async (t) => {
-    const page = await opened(PORTS.jupyter, '/lab?token=open-sesame');
-    await page.locator('.jp-Launcher').waitFor({ timeout: START_MS });
-    const said = await page.evaluate(RUN_IN_KERNEL);
-    t.equal(said, '42\n', 'what the kernel printed');
-  });
+    await t.test(`Jupyter in ${form} form: its token, its cookie, a kernel`, { skip: withoutPython }, async (t) => {
+      const page = await opened(PORTS.jupyter, '/lab?token=open-sesame', form);
+      await page.locator('.jp-Launcher').waitFor({ timeout: START_MS });
+      const said = await page.evaluate(RUN_IN_KERNEL);
+      t.equal(said, '42\n', 'what the kernel printed');
+    });
 
-  await t.test('Gradio: its queue of events', { skip: withoutPython }, async (t) => {
-    const page = await opened(PORTS.gradio);
-    await page.getByLabel('Text').fill('drawer');
-    await page.getByRole('button', { name: 'Submit' }).click();
-    await until('the answer', async () => (await page.getByLabel('Backwards').inputValue()) === 'reward');
-    t.pass('reward');
-  });
+    await t.test(`Gradio in ${form} form: its queue of events`, { skip: withoutPython }, async (t) => {
+      const page = await opened(PORTS.gradio, '/', form);
+      await page.getByLabel('Text').fill('drawer');
+      await page.getByRole('button', { name: 'Submit' }).click();
+      await until('the answer', async () => (await page.getByLabel('Backwards').inputValue()) === 'reward');
+      t.pass('reward');
+    });
+  }
 });
 
 /** In the page: starts a kernel and runs one line in it over its WebSocket. */
@@ -140,13 +145,15 @@ interface Opening {
   sandbox: string;
   port: number;
   path: string;
+  form: Form;
 }
 
 /** A new tab of a new person, who waits on the gateway's page until the app is there. */
-async function open({ stack, browser, sandbox, port, path }: Opening): Promise<Page> {
+async function open({ stack, browser, sandbox, port, path, form }: Opening): Promise<Page> {
   const page = await (await browser.newContext()).newPage();
   page.setDefaultTimeout(START_MS);
-  await page.goto(await entry(stack, sandbox, port, path));
+  const url = await entry(stack, sandbox, port, path);
+  await page.goto(form === 'path' ? pathForm(url) : url);
   await page.locator('main[role=status]').waitFor({ state: 'detached' });
   return page;
 }
