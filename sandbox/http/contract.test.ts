@@ -44,3 +44,25 @@ t.test('every route of the contract is there, or the documentation says why not'
   for (const { pattern } of documented)
     t.ok(missing.some((route) => covers(pattern, route)), `still missing: ${pattern}`); // prettier-ignore
 });
+
+t.test('the document tells what conversations are made of, and how paths are filled', async (t) => {
+  const server = await startHere(folder(t));
+  t.teardown(() => server.close());
+  const { paths } = (await (await fetch(`${server.url}/openapi.json`)).json()) as Document;
+  t.match(paths['/api/conversations']?.['post'], {
+    requestBody: {
+      required: true,
+      content: {
+        'application/json': { schema: { required: ['workspace'], properties: { max_iterations: { minimum: 1 } } } },
+      },
+    },
+  });
+  t.match(paths['/api/conversations/{conversation_id}/fork']?.['post'], {
+    parameters: [{ name: 'conversation_id', in: 'path', required: true }],
+    requestBody: { required: false },
+  });
+  const ids = Object.values(paths).flatMap((methods) =>
+    Object.values(methods).map((operation) => (operation as { operationId: string }).operationId),
+  );
+  t.equal(new Set(ids).size, ids.length, 'each operation has a name of its own');
+});

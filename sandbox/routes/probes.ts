@@ -4,6 +4,7 @@ import { version } from '../../process/root.js';
 import type { Context } from '../context.js';
 import { usableTools } from '../tools/catalog.js';
 import type { Routes } from '../http/app.js';
+import { openapiOf } from '../http/openapi.js';
 
 /** The contract that this server speaks: clients switch features on by this number. */
 export const CONTRACT_VERSION = '1.58.0';
@@ -20,7 +21,7 @@ export function probeRoutes(app: FastifyInstance, context: Context, routes: Rout
   );
   app.get('/server_info', () => serverInfo(context));
   app.get('/', () => serverInfo(context));
-  app.get('/openapi.json', () => openapi(routes));
+  app.get('/openapi.json', () => openapiOf(routes, CONTRACT_VERSION));
   for (const path of ['/docs', '/redoc'])
     app.get(path, (_request, reply) => reply.type('text/html; charset=utf-8').send(DOCS_PAGE));
 }
@@ -48,23 +49,6 @@ function serverInfo(context: Context): Record<string, unknown> {
     max_foreground_terminal_timeout_seconds: idleTimeout === null ? null : idleTimeout * 0.9,
     docs: '/docs',
     redoc: '/redoc',
-  };
-}
-
-/** The routes that there are; request and answer shapes are those of the contract version. */
-function openapi(routes: Routes): Record<string, unknown> {
-  const paths: Record<string, Record<string, unknown>> = {};
-  for (const { url, methods } of routes.all()) {
-    const path = url.replace(/:([a-zA-Z_]+)/g, '{$1}').replace('*', '{file_path}');
-    paths[path] ??= {};
-    for (const method of methods)
-      paths[path][method.toLowerCase()] = { responses: { 200: { description: 'Successful Response' } } };
-  }
-  return {
-    openapi: '3.1.0',
-    info: { title: 'OpenHands Agent Server', version: CONTRACT_VERSION, description: 'Served by Sandlot.' },
-    paths,
-    components: { schemas: {} },
   };
 }
 
