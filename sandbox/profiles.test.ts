@@ -216,3 +216,37 @@ t.test('settings that come back masked start a conversation with their key', asy
   await ask(call, (made.body as { id: string }).id);
   t.match(remote.last(), { model: 'one', authorization: 'Bearer key-of-one-123' });
 });
+
+t.test('saved models are offered to clients of OpenAI', async (t) => {
+  const { call } = await server(t);
+  const remote = await model(t);
+  await call('POST', '/api/profiles/one', { llm: remote.llm('one') });
+  t.match((await call('GET', '/v1/models')).body, { data: [{ id: 'openhands_one', object: 'model' }] });
+  const chat = (more: object, headers = {}) =>
+    call('POST', '/v1/chat/completions', { model: 'openhands_one', ...more }, headers);
+  const messages = [
+    { role: 'system', content: 'Be brief.' },
+    { role: 'user', content: [{ type: 'text', text: 'What is it?' }] },
+  ];
+  const answer = await chat({ messages });
+  t.match(answer, {
+    status: 200,
+    body: {
+      object: 'chat.completion',
+      model: 'openhands_one',
+      choices: [{ finish_reason: 'stop', message: { role: 'assistant', content: 'Done.' } }],
+      usage: { prompt_tokens: 100, completion_tokens: 10, total_tokens: 110 },
+    },
+  });
+  t.match(JSON.stringify(remote.last()?.messages), /Be brief\..*What is it\?/);
+  const id = answer.headers.get('x-openhands-serverconversation-id') ?? '';
+  const streamed = await chat({ messages, stream: true }, { 'x-openhands-serverconversation-id': id });
+  t.match(String(streamed.body), /"role":"assistant".*\n\n.*"content":"Done\.".*\n\n.*"stop".*\n\ndata: \[DONE\]\n\n$/);
+  t.equal(streamed.headers.get('x-openhands-serverconversation-id'), id);
+  t.equal(remote.last()?.messages.filter(({ role }) => role === 'user').length, 2, 'the same conversation');
+  t.equal((await chat({ messages: [] })).status, 400);
+  t.equal((await chat({ model: 'openhands_none', messages })).status, 404);
+  t.equal((await chat({ model: 'one', messages })).status, 404);
+  remote.script({ error: { status: 401, message: 'no' } });
+  t.match(await chat({ messages }), { status: 500, body: { exception: /status: error/ } });
+});

@@ -1,10 +1,9 @@
-/** The smaller groups: tools, hooks, skills, models, VS Code, apps, the workspace cookie, the OpenAI-compatible routes. */
+/** The smaller groups: tools, hooks, skills, models, VS Code, apps, the workspace cookie */
 import { isAbsolute } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Context } from '../context.js';
-import { requireBearer, requireReady, WORKSPACE_COOKIE } from '../http/auth.js';
-import { notFound } from '../http/errors.js';
+import { WORKSPACE_COOKIE } from '../http/auth.js';
 import { optionalText } from '../http/query.js';
 import { bodyOf, queryOf } from '../http/route.js';
 import { readHooks } from '../services/hooks.js';
@@ -31,7 +30,6 @@ const subAgentsSchema = z.looseObject({
   load_builtin: z.boolean().default(true),
   project_dir: z.string().nullish(),
 });
-const completionSchema = z.looseObject({ model: z.string() });
 
 export function miscRoutes(app: FastifyInstance, context: Context): void {
   app.get('/api/tools/', () => toolNames());
@@ -86,20 +84,4 @@ export function vscodeRoutes(app: FastifyInstance, context: Context, prefix: str
   });
   app.get(`${prefix}/vscode/install`, () => vscode.progress());
   app.post(`${prefix}/vscode/install`, async (_request, reply) => reply.code(202).send(await vscode.install()));
-}
-
-/** `/v1`: models are conversations' profiles; none is offered here. */
-export function openAiRoutes(app: FastifyInstance, context: Context): void {
-  app.register(async (scope) => {
-    scope.addHook('onRequest', async (request) => {
-      requireReady(context);
-      requireBearer(context, request.headers);
-    });
-    scope.get('/v1/models', () => ({ object: 'list', data: [] }));
-    for (const path of ['/v1/chat/completions', '/v1/responses'])
-      scope.post(path, (request) => {
-        const { model } = bodyOf(request, completionSchema);
-        throw notFound(`Unknown OpenHands model '${model}'. Use GET /v1/models.`);
-      });
-  });
 }
