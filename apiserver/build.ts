@@ -11,6 +11,7 @@ import { createBox } from './db/box.js';
 import { createLeases } from './db/leases.js';
 import type { Database } from './db/open.js';
 import type { Deps } from './deps.js';
+import { createGitDispatcher } from './git/reach.js';
 import { buildIdentity } from './identity/build.js';
 import { LOCAL_USER } from './identity/identity.js';
 import { createCatchUp } from './ingest/catchup.js';
@@ -62,6 +63,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
   const templates = startTemplates({ client, namespace, clock, log });
   const control = createControl({ client, namespace, directory });
   const images = createImages({ prefix: config.runtimeRegistry });
+  const gitDispatcher = createGitDispatcher(config.gitHosts ?? (config.identity.mode === 'single-user' ? 'any' : []));
   const agents = createAgentHttp();
   const leases = createLeases(db);
   const archive =
@@ -101,6 +103,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
     control,
     templates,
     images,
+    gitDispatcher,
     agents,
     starts,
     ingest,
@@ -134,7 +137,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
       await starts.stop();
       await Promise.all([deps.login?.endings.stop(), catchUp.stop(), pending.stop(), archive?.stop()]);
       await Promise.all([directory.stop(), templates.stop()]);
-      await Promise.all([agents.close(), images.close()]);
+      await Promise.all([agents.close(), images.close(), gitDispatcher.close()]);
     },
   };
 }

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { ARCHIVE_URL, type ArchiveSettings } from './archive/store.js';
 import type { GatewayAddress } from '../contracts/urls.js';
+import { isGitHost, type GitHosts } from './git/reach.js';
 import type { Keys } from './db/box.js';
 import type { Limits } from './start/admit.js';
 import {
@@ -83,6 +84,13 @@ const schema = z.object({
   SANDLOT_ARCHIVE_ENDPOINT: url().optional(),
   SANDLOT_ARCHIVE_REGION: z.string().max(100).optional(),
   SANDLOT_ARCHIVE_AZURE_CONNECTION_STRING: z.string().max(10_000).optional(),
+  /** Git providers inside the network that users may name: git.example.com, *.example.com, 10.20.0.0/16. Public ones always. */
+  SANDLOT_GIT_HOSTS: list()
+    .refine(
+      (entries) => entries.every(isGitHost),
+      'must be names, *.names, addresses or ranges: git.example.com, 10.0.0.0/8',
+    )
+    .default([]),
   LOG_LEVEL: logLevel().default('info'),
   LOG_JSON: flag().default(false),
 });
@@ -106,6 +114,7 @@ export interface ApiConfig {
   identity: IdentitySettings;
   uiOrigins: readonly string[];
   rates: RateSettings;
+  gitHosts: GitHosts;
   template: string | undefined;
   startTimeoutMs: number;
   limits: Limits;
@@ -143,6 +152,8 @@ export function readApiConfig(env: NodeJS.ProcessEnv): ApiConfig {
     identity,
     uiOrigins: read.SANDLOT_UI_ORIGINS,
     rates: ratesOf(read, identity.mode),
+    // The one user of single-user mode is also who runs the machine.
+    gitHosts: identity.mode === 'single-user' ? 'any' : read.SANDLOT_GIT_HOSTS,
     template: read.SANDLOT_SANDBOX_TEMPLATE,
     startTimeoutMs: read.SANDLOT_START_TIMEOUT_SECONDS * 1000,
     limits: {

@@ -1,5 +1,6 @@
 /** What the routes are given. `main.ts` and tests make it; nothing is looked up globally. */
 import type { Registry } from 'prom-client';
+import type { Dispatcher } from 'undici';
 import type { Clock } from '../kube/types.js';
 import type { Logger } from '../process/log.js';
 import type { AgentHttp } from './agent/http.js';
@@ -35,7 +36,7 @@ export interface Deps {
     | 'runtimeClasses'
     | 'runtimeRegistry'
   > &
-    Partial<Pick<ApiConfig, 'rates'>>;
+    Partial<Pick<ApiConfig, 'rates' | 'gitHosts'>>;
   db: Database;
   /** Who asks, by key or by login. */
   identify: Identify;
@@ -48,6 +49,8 @@ export interface Deps {
   control: SandboxControl;
   templates: Templates;
   images: Images;
+  /** For calls to git providers: it holds where they may go. */
+  gitDispatcher: Dispatcher;
   agents: AgentHttp;
   starts: StartWorker;
   ingest: Ingest;

@@ -57,6 +57,8 @@ Environment:
   SANDLOT_RUNTIME_CLASSES      RuntimeClasses by the names that callers of the Runtime API use: sysbox-runc=kata,gvisor=
                                (an empty one leaves the template's; unnamed ones are taken as they are)
   SANDLOT_RUNTIME_REGISTRY     where their images come from, for /registry_prefix and /image_exists (ghcr.io/owner)
+  SANDLOT_GIT_HOSTS            git providers inside the network that users may name (with oidc; public ones always):
+                               git.example.com,*.corp.example,10.20.0.0/16 (none)
   SANDLOT_HEALTH_HOST, SANDLOT_HEALTH_PORT  /healthz, /readyz, /metrics (127.0.0.1, any free port)
   KUBECONFIG                   the cluster; inside one, its service account
   LOG_LEVEL                    fatal, error, warn, info, debug, trace (info)

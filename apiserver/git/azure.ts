@@ -26,9 +26,9 @@ const VERSION = 'api-version=7.1';
 const HEADS = 'refs/heads/';
 
 /** `host`: `dev.azure.com/organization`, `server/collection`, or the organization alone. */
-export function azureDevops({ token, host }: Access): GitProvider {
+export function azureDevops({ token, host, dispatcher }: Access): GitProvider {
   const [server, organization] = azurePlace(host);
-  const ask = providerFetch('Azure DevOps');
+  const ask = providerFetch('Azure DevOps', dispatcher);
   const authorization = `Basic ${Buffer.from(`:${token}`).toString('base64')}`;
   const to = (path: string, body?: unknown) => ({
     url: `${originOf(server)}${path}`,

@@ -30,8 +30,8 @@ const opened = z.object({ id: z.number(), links: z.object({ self: z.array(z.obje
 const pageOf = <Item extends z.ZodType>(item: Item) =>
   z.object({ values: z.array(item), isLastPage: z.boolean().default(true) });
 
-export function bitbucketDataCenter({ token, host }: Access): GitProvider {
-  const ask = providerFetch('Bitbucket Data Center');
+export function bitbucketDataCenter({ token, host, dispatcher }: Access): GitProvider {
+  const ask = providerFetch('Bitbucket Data Center', dispatcher);
   const [user] = token.includes(':') ? token.split(':') : [];
   const authorization = user === undefined ? `Bearer ${token}` : `Basic ${Buffer.from(token).toString('base64')}`;
   const to = (path: string, body?: unknown) => ({

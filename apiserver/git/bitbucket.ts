@@ -23,10 +23,10 @@ const account = z.object({
 const opened = z.object({ id: z.number(), links: z.object({ html: z.object({ href: z.string() }) }) });
 const pageOf = <Item extends z.ZodType>(item: Item) => z.object({ values: z.array(item), next: z.string().nullish() });
 
-export function bitbucket({ token, host }: Access): GitProvider {
+export function bitbucket({ token, host, dispatcher }: Access): GitProvider {
   const base = host === 'bitbucket.org' ? 'https://api.bitbucket.org/2.0' : `${originOf(host)}/2.0`;
   const authorization = token.includes(':') ? `Basic ${Buffer.from(token).toString('base64')}` : `Bearer ${token}`;
-  const ask = providerFetch('Bitbucket');
+  const ask = providerFetch('Bitbucket', dispatcher);
   const get = <Schema extends z.ZodType>(path: string, schema: Schema) =>
     ask({ url: `${base}${path}`, authorization }, schema);
   return {

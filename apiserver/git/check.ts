@@ -1,4 +1,5 @@
 /** Whether what a user stores for a git provider can be used. */
+import type { Dispatcher } from 'undici';
 import { ApiError } from '../http/errors.js';
 import type { User } from '../identity/identity.js';
 import { azurePlace } from './azure.js';
@@ -27,9 +28,10 @@ export function checkedHost(user: Pick<User, 'via'>, provider: string, host: str
 export async function checkToken(
   provider: string,
   access: { token: string; host: string | null },
+  dispatcher: Dispatcher,
 ): Promise<string | undefined> {
   try {
-    await openProvider(provider, access).account();
+    await openProvider(provider, access, dispatcher).account();
     return undefined;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;

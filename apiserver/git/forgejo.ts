@@ -31,8 +31,8 @@ const opened = z.object({ html_url: z.string(), number: z.number() });
 const SEARCHED_PAGES = 6;
 const PAGE = 50;
 
-export function forgejo({ token, host }: Access): GitProvider {
-  const ask = providerFetch('Forgejo');
+export function forgejo({ token, host, dispatcher }: Access): GitProvider {
+  const ask = providerFetch('Forgejo', dispatcher);
   const to = (path: string, body?: unknown) => ({
     url: `${originOf(host)}/api/v1${path}`,
     authorization: `token ${token}`,

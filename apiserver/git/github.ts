@@ -54,13 +54,13 @@ const TASKS = `query {
   } } }
 }`;
 
-export function github({ token, host }: Access): GitProvider {
+export function github({ token, host, dispatcher }: Access): GitProvider {
   const origin = originOf(host);
   const [rest, graphql] =
     host === 'github.com'
       ? ['https://api.github.com', 'https://api.github.com/graphql']
       : [`${origin}/api/v3`, `${origin}/api/graphql`];
-  const ask = providerFetch('GitHub');
+  const ask = providerFetch('GitHub', dispatcher);
   const authorization = `Bearer ${token}`;
   const get = <Schema extends z.ZodType>(path: string, schema: Schema) =>
     ask({ url: `${rest}${path}`, authorization }, schema);

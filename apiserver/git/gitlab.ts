@@ -35,8 +35,8 @@ const mergeRequest = z.object({
   detailed_merge_status: z.string().nullish(),
 });
 
-export function gitlab({ token, host }: Access): GitProvider {
-  const ask = providerFetch('GitLab');
+export function gitlab({ token, host, dispatcher }: Access): GitProvider {
+  const ask = providerFetch('GitLab', dispatcher);
   const to = (path: string) => ({ url: `${originOf(host)}/api/v4${path}`, authorization: `Bearer ${token}` });
   const get = <Schema extends z.ZodType>(path: string, schema: Schema) => ask(to(path), schema);
   return {

@@ -1,7 +1,8 @@
 /** Calls to a git provider's API: bounded in time and size, parsed, and their troubles said in words for the user. */
-import { Agent, request } from 'undici';
+import { request, type Dispatcher } from 'undici';
 import { z } from 'zod';
 import { ApiError } from '../http/errors.js';
+import { UnreachableHost } from './reach.js';
 
 export interface ProviderCall {
   /** Full URL. */
@@ -19,12 +20,11 @@ const LIMIT = 8 * 1024 * 1024;
 const SIGN_IN = 203;
 /** A provider that says nothing of when. */
 const RETRY_SECONDS = 60;
-const dispatcher = new Agent({ connections: 8, keepAliveTimeout: 10_000, connect: { timeout: 5_000 } });
 
 /** `name`: how the user knows the provider. */
-export function providerFetch(name: string): ProviderFetch {
+export function providerFetch(name: string, dispatcher: Dispatcher): ProviderFetch {
   return async (call, schema) => {
-    const answer = await send(name, call);
+    const answer = await send(name, dispatcher, call);
     if (answer.status < 200 || answer.status > 299 || answer.status === SIGN_IN) throw refusal(name, answer);
     const parsed = schema.safeParse(jsonOf(answer.text));
     if (!parsed.success)
@@ -42,7 +42,7 @@ interface Answer {
   headers: Record<string, string | string[] | undefined>;
 }
 
-async function send(name: string, { url, authorization, body }: ProviderCall): Promise<Answer> {
+async function send(name: string, dispatcher: Dispatcher, { url, authorization, body }: ProviderCall): Promise<Answer> {
   try {
     const {
       statusCode,
@@ -69,6 +69,11 @@ async function send(name: string, { url, authorization, body }: ProviderCall): P
     }
     return { status: statusCode, headers, text: Buffer.concat(chunks).toString('utf8') };
   } catch (cause) {
+    if (cause instanceof UnreachableHost)
+      throw new ApiError('provider_failed', {
+        text: `This installation does not call ${new URL(url).host} for ${name}: it is inside its network. An administrator can allow it with SANDLOT_GIT_HOSTS.`,
+        cause,
+      });
     throw new ApiError('provider_failed', { text: `${name} does not answer; try again in a moment.`, cause });
   }
 }

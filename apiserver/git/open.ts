@@ -1,4 +1,5 @@
 /** A provider by its name, with the user's token. */
+import type { Dispatcher } from 'undici';
 import { ApiError } from '../http/errors.js';
 import { azureDevops } from './azure.js';
 import { bitbucket } from './bitbucket.js';
@@ -19,10 +20,14 @@ const PROVIDERS: Record<string, { host?: string; open: (access: Access) => GitPr
 };
 
 /** One that is not known, or of which only the token is, answers every question with 501. */
-export function openProvider(name: string, { token, host }: { token: string; host: string | null }): GitProvider {
+export function openProvider(
+  name: string,
+  { token, host }: { token: string; host: string | null },
+  dispatcher: Dispatcher,
+): GitProvider {
   const known = PROVIDERS[name];
   const at = host ?? known?.host;
-  if (known !== undefined && at !== undefined) return known.open({ token, host: at });
+  if (known !== undefined && at !== undefined) return known.open({ token, host: at, dispatcher });
   const refuse = () => Promise.reject(new ApiError('provider_unknown'));
   return {
     account: refuse,

@@ -1,3 +1,5 @@
+import type { Dispatcher } from 'undici';
+
 /** What users look up at a git provider, in the words of the API's answers. */
 export interface Repository {
   id: string;
@@ -91,4 +93,6 @@ export interface Access {
   token: string;
   /** `github.com`, or the user's own host. */
   host: string;
+  /** What its requests go through: it knows where they may go. */
+  dispatcher: Dispatcher;
 }

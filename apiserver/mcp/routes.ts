@@ -75,7 +75,10 @@ async function open(
     const token = await readProviderToken(db, deps.box, { ownerId, provider: tool.provider });
     if (token === null) return failure(`The user has stored no token for ${tool.provider}; ask them to add one.`);
     const body = wanted.body + linkTo(deps, id);
-    const { url, number } = await openProvider(tool.provider, token).openPullRequest({ ...wanted, body });
+    const { url, number } = await openProvider(tool.provider, token, deps.gitDispatcher).openPullRequest({
+      ...wanted,
+      body,
+    });
     await db.conversation.update({ where: { id }, data: { prNumber: { push: number } } });
     return { text: url, failed: false };
   } catch (error) {

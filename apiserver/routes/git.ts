@@ -71,7 +71,7 @@ async function providerOf(deps: Deps, { owned, user }: Asking, name: string): Pr
   const tokens = await readProviderTokens(owned, deps.box, user.id);
   const stored = tokens[name];
   if (stored === undefined) throw new ApiError('no_provider_token');
-  return openProvider(name, stored);
+  return openProvider(name, stored, deps.gitDispatcher);
 }
 
 /** All that the user connected and that can be asked. */
@@ -82,7 +82,7 @@ async function everybody(
 ): Promise<GitProvider[]> {
   const tokens = Object.entries(await readProviderTokens(owned, deps.box, user.id));
   if (tokens.length === 0) throw new ApiError(none);
-  return tokens.map(([name, stored]) => openProvider(name, stored));
+  return tokens.map(([name, stored]) => openProvider(name, stored, deps.gitDispatcher));
 }
 
 /** One provider that is away hides nothing of the others. */

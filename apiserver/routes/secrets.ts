@@ -31,7 +31,7 @@ const providersBody = z.object({
     .default({}),
 });
 
-export function secretRoutes(app: Api, { box }: Deps): void {
+export function secretRoutes(app: Api, { box, gitDispatcher }: Deps): void {
   app.get('/secrets/search', { schema: { querystring: searchQuery } }, async ({ query, owned }) => {
     const { limit: size, page_id, name__contains } = query;
     const [after] = readCursor(page_id, 1) ?? [];
@@ -97,7 +97,9 @@ export function secretRoutes(app: Api, { box }: Deps): void {
         ? []
         : [{ provider, token: entry.token, host: checkedHost(user, provider, entry.host ?? null) }],
     );
-    const unasked = await Promise.all(given.map(({ provider, ...access }) => checkToken(provider, access)));
+    const unasked = await Promise.all(
+      given.map(({ provider, ...access }) => checkToken(provider, access, gitDispatcher)),
+    );
     for (const { provider, ...access } of given) {
       const data = { token: box.seal(access.token, tokenPlace(user.id, provider)), host: access.host };
       await owned.providerToken.upsert({
