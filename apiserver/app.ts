@@ -16,6 +16,7 @@ import { identifyCaller } from './identity/identify.js';
 import { requireUser } from './identity/identity.js';
 import { mcpRoutes } from './mcp/routes.js';
 import { adminRoutes } from './routes/admin.js';
+import { cloudRoutes } from './routes/cloud.js';
 import { configRoutes } from './routes/config.js';
 import { conversationRoutes } from './routes/conversations.js';
 import { deviceLoginRoutes, deviceRoutes } from './routes/devices.js';
@@ -123,6 +124,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   await app.register(
     async (scope) => {
       requireUser(scope, { prisma, identify: deps.identify, limit: limits.user });
+      cloudRoutes(scope);
       keyRoutes(scope, deps);
     },
     { prefix: '/api' },

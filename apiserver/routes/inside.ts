@@ -1,7 +1,8 @@
 /** What the API server answers by asking the sandbox. */
 import { z } from 'zod';
 import { conversationDashed } from '../../contracts/names.js';
-import { AgentError, endpointOf, type AgentAnswer, type AgentEndpoint, type AgentHttp } from '../agent/http.js';
+import { AgentError, endpointOf, type AgentEndpoint, type AgentHttp } from '../agent/http.js';
+import { listFiles } from '../agent/listing.js';
 import { hooksOf, skillsOf } from '../conversations/brought.js';
 import { findConversation, runningAgent } from '../conversations/find.js';
 import type { Conversation } from '../db/generated/client.js';
@@ -15,8 +16,10 @@ import { workHostsSkill } from '../start/payload.js';
 
 const path = z.string().min(1).max(4000);
 const gitQuery = z.object({ path, ref: z.string().max(500).optional() });
+const filesQuery = z.object({ path: path.optional() });
 const fileQuery = z.object({ file_path: path.optional() });
 const GIT_PAUSED = 'Sandbox is paused; resume it before reading git state.';
+const FILES_PAUSED = 'Sandbox is paused; resume it before reading its files.';
 const MAX_FILE = 10 * 1024 * 1024;
 
 export function insideRoutes(app: Api, deps: Deps): void {
@@ -51,6 +54,16 @@ export function insideRoutes(app: Api, deps: Deps): void {
   app.get('/app-conversations/:id/hooks', { schema: { params: idPath } }, async ({ params, owned }) => {
     return { hooks: await brings(deps, await findOr404(owned, params.id), hooksOf) };
   });
+
+  app.get(
+    '/app-conversations/:id/files',
+    { schema: { params: idPath, querystring: filesQuery } },
+    async ({ params, query, owned }) => {
+      const conversation = await findConversation(owned, params.id);
+      const agent = runningAgent(deps, conversation, FILES_PAUSED);
+      return await fromAgent(listFiles(deps.agents, agent, query.path ?? conversation.workingDir));
+    },
+  );
 
   /** The content of a file as a JSON string; empty whatever goes wrong, as recorded: the caller only looks whether there is a plan. */
   app.get(
@@ -91,22 +104,26 @@ async function brings<T>(
   });
 }
 
-/** JSON of the agent server, passed on; its troubles become 502, without its address. */
+/** JSON of the agent server, passed on. */
 async function askAgent({ agents }: Deps, agent: AgentEndpoint, where: string): Promise<unknown> {
-  let answer: AgentAnswer;
-  try {
-    answer = await agents.send(agent, { path: where });
-  } catch (cause) {
-    throw new ApiError('agent_failed', {
-      cause,
-      ...(cause instanceof AgentError ? { text: `The sandbox runs, but ${cause.message}.` } : {}),
-    });
-  }
+  const answer = await fromAgent(agents.send(agent, { path: where }));
   if (answer.status !== 200) throw new ApiError('agent_failed', { text: `Agent server error: ${answer.status}` });
   try {
     return JSON.parse(answer.bytes.toString('utf8'));
   } catch (cause) {
     throw new ApiError('agent_failed', { cause });
+  }
+}
+
+/** What the agent server answers; its troubles become 502, without its address. */
+async function fromAgent<T>(asked: Promise<T>): Promise<T> {
+  try {
+    return await asked;
+  } catch (cause) {
+    throw new ApiError('agent_failed', {
+      cause,
+      ...(cause instanceof AgentError ? { text: `The sandbox runs, but ${cause.message}.` } : {}),
+    });
   }
 }
 

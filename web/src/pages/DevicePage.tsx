@@ -1,5 +1,5 @@
 import { useMutation } from '@tanstack/react-query';
-import { useState } from 'react';
+import { useState, type FormEvent } from 'react';
 import { Link } from 'wouter';
 import { decideDevice } from '../api/identity';
 import { Field } from '../parts/Field';
@@ -12,42 +12,42 @@ export function DevicePage() {
   const [code, setCode] = useState(() => new URLSearchParams(location.search).get('user_code') ?? '');
   const decide = useMutation({ mutationFn: (allow: boolean) => decideDevice(code, allow) });
   if (decide.isSuccess) return <Decided allowed={decide.data.allowed} />;
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    decide.mutate(true);
+  };
   return (
-    <form
-      className="page"
-      onSubmit={(event) => {
-        event.preventDefault();
-        decide.mutate(true);
-      }}
-    >
+    <div className="page">
       <h1>Let a program in</h1>
       <p>
         A program asks to act for you: with your conversations, settings and sandboxes. Allow it only if you have just
         started it yourself and it shows the same code.
       </p>
-      <Field label="Code" hint="Eight letters, as the program shows them">
-        {(field) => (
-          <input
-            {...field}
-            value={code}
-            maxLength={20}
-            required
-            autoComplete="off"
-            spellCheck={false}
-            onChange={(event) => setCode(event.target.value)}
-          />
-        )}
-      </Field>
-      <Problem error={decide.error} />
-      <p>
-        <button type="submit" className="primary" disabled={decide.isPending}>
-          Allow
-        </button>{' '}
-        <button type="button" disabled={decide.isPending || code === ''} onClick={() => decide.mutate(false)}>
-          Deny
-        </button>
-      </p>
-    </form>
+      <form className="settings" onSubmit={submit}>
+        <Field label="Code" hint="Eight letters, as the program shows them">
+          {(field) => (
+            <input
+              {...field}
+              value={code}
+              maxLength={20}
+              required
+              autoComplete="off"
+              spellCheck={false}
+              onChange={(event) => setCode(event.target.value)}
+            />
+          )}
+        </Field>
+        <Problem error={decide.error} />
+        <p>
+          <button type="submit" className="primary" disabled={decide.isPending}>
+            Allow
+          </button>{' '}
+          <button type="button" disabled={decide.isPending || code === ''} onClick={() => decide.mutate(false)}>
+            Deny
+          </button>
+        </p>
+      </form>
+    </div>
   );
 }
 

@@ -1,0 +1,149 @@
+/**
+ * OpenHands' own web frontend, unmodified (the npm package @openhands/agent-canvas, in its cloud mode), in a real Chromium
+ * against the real programs: login by a code, a conversation, its files, a pause and the way back.
+ * SANDLOT_TEST_OPENHANDS_FRONTEND names the package's folder; without it the suite is skipped, saying so.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fastifyStatic from '@fastify/static';
+import Fastify from 'fastify';
+import type { Page, Request } from 'playwright-core';
+import t from 'tap';
+import { freePort, openChromium, picture, withoutChromium } from '../support/browser.js';
+import { ask, conversationOf } from '../support/client.js';
+import { newDataFolder, removeFolder, startStack, until } from '../support/stack.js';
+
+const frontend = process.env.SANDLOT_TEST_OPENHANDS_FRONTEND;
+const skip =
+  withoutChromium ||
+  (frontend === undefined && 'SANDLOT_TEST_OPENHANDS_FRONTEND names no folder with @openhands/agent-canvas');
+
+/** What its own static server does: files, index.html for every page, and the cloud's address in a script. */
+async function serveFrontend(root: string, { port, cloud }: { port: number; cloud: string }) {
+  const app = Fastify();
+  const lock = `<head><script>window.__AGENT_CANVAS_LOCK_TO_CLOUD__=${JSON.stringify(cloud)};window.__AGENT_CANVAS_DO_NOT_TRACK__=true</script>`;
+  const index = readFileSync(join(root, 'index.html'), 'utf8').replace('<head>', lock);
+  await app.register(fastifyStatic, { root, wildcard: false, index: false });
+  app.setNotFoundHandler((_request, reply) => reply.type('text/html; charset=utf-8').send(index));
+  await app.listen({ host: '127.0.0.1', port });
+  return app;
+}
+
+t.test("OpenHands' frontend with Sandlot as its cloud", { skip, timeout: 240_000 }, async (t) => {
+  const data = await newDataFolder();
+  // Its origin must be known before the programs start.
+  const port = await freePort();
+  const canvas = `http://127.0.0.1:${port}`;
+  const stack = await startStack({ data, env: { SANDLOT_UI_ORIGINS: canvas } });
+  const served = await serveFrontend(join(frontend ?? '', 'build'), { port, cloud: stack.api });
+  const browser = await openChromium();
+  t.teardown(async () => {
+    await browser.close();
+    await served.close();
+    await stack.stop();
+    await removeFolder(data);
+  });
+  // Its first screen wants a model with a key; the line runner needs none.
+  const llm = { model: 'builtin/line-runner', api_key: 'not-needed' };
+  await ask(`${stack.api}/api/v1/settings`, { method: 'POST', body: { agent_settings_diff: { llm } } });
+  const context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
+  const page = await context.newPage();
+  const shot = (name: string) => picture(page, `openhands-${name}`);
+  const refused = listenForRefusals(page, stack.api);
+
+  await t.test('it logs in by a code that the person allows', async (t) => {
+    const authorized = page.waitForResponse((response) => response.url().endsWith('/oauth/device/authorize'));
+    await page.goto(canvas);
+    await page.getByRole('button', { name: 'Connect to OpenHands' }).click();
+    const { verification_uri_complete: address } = (await (await authorized).json()) as {
+      verification_uri_complete: string;
+    };
+    // It opens this page itself where it is https.
+    const consent = await context.newPage();
+    await consent.goto(address);
+    await picture(consent, 'openhands-consent');
+    await consent.getByRole('button', { name: 'Allow' }).click();
+    await consent.getByText('The program is let in').waitFor();
+    await consent.close();
+    await composer(page).waitFor();
+    await shot('home');
+    t.pass('connected');
+  });
+
+  let id = '';
+  await t.test('a conversation: the message, the work, the answer', async (t) => {
+    await say(page, 'echo -n made-here > greeting.txt\necho the-sum-is-$((40+2))');
+    await page.waitForURL(/\/conversations\/[0-9a-f]{32}/);
+    id = /conversations\/([0-9a-f]{32})/.exec(page.url())?.[1] ?? '';
+    await until('the end of the run', async () => (await conversationOf(stack, id))?.execution_status === 'finished');
+    await answers(page, 2);
+    await shot('conversation');
+    t.match(await conversationOf(stack, id), { sandbox_status: 'RUNNING' });
+  });
+
+  await t.test('its files tab shows what the agent wrote', async (t) => {
+    await showPanel(page);
+    await page.getByText('greeting.txt', { exact: true }).first().click();
+    await page.getByText('made-here').last().waitFor();
+    await shot('files');
+    t.pass('the file and its content');
+  });
+
+  await t.test('paused elsewhere, it wakes the sandbox and goes on', async (t) => {
+    const sandbox = (await conversationOf(stack, id))?.sandbox_id ?? '';
+    await ask(`${stack.api}/api/v1/sandboxes/${sandbox}/pause`, { method: 'POST', body: {} });
+    await until('the pause', async () => (await conversationOf(stack, id))?.sandbox_status === 'PAUSED');
+    await page.reload();
+    await answers(page, 2);
+    await until('the way back', async () => (await conversationOf(stack, id))?.sandbox_status === 'RUNNING');
+    await say(page, 'cat greeting.txt; echo " and-kept"');
+    await answers(page, 3);
+    await shot('resumed');
+    t.pass('the second message was answered');
+  });
+
+  t.same(refused(), [], 'nothing that it asked of the API was refused');
+});
+
+const composer = (page: Page) => page.locator('[contenteditable=true]').first();
+/** The line runner says of each line how it went. */
+const answers = (page: Page, lines: number) =>
+  page
+    .getByText(': done')
+    .nth(lines - 1)
+    .waitFor();
+
+async function say(page: Page, text: string): Promise<void> {
+  await composer(page).click();
+  const [first = '', ...rest] = text.split('\n');
+  await page.keyboard.type(first);
+  for (const line of rest) {
+    await page.keyboard.press('Shift+Enter');
+    await page.keyboard.type(line);
+  }
+  await page.keyboard.press('Enter');
+}
+
+/** The side panel is closed at first; its button has no name, only the place at the right of the title. */
+async function showPanel(page: Page): Promise<void> {
+  if (await page.getByText('Files', { exact: true }).first().isVisible()) return;
+  await page.mouse.click(1377, 19);
+  await page.getByText('Files', { exact: true }).first().waitFor();
+}
+
+/** Parts of OpenHands that are not Sandlot's: a service for automations. */
+const NOT_OURS = /\/api\/automation\//;
+
+/** Calls of the page that the API refused. */
+function listenForRefusals(page: Page, api: string): () => string[] {
+  const refused: string[] = [];
+  const name = (request: Request) => `${request.method()} ${new URL(request.url()).pathname}`;
+  page.on('response', (response) => {
+    const request = response.request();
+    // While it waits for the person it is told so by 400 (RFC 8628).
+    const isWaiting = request.url().endsWith('/oauth/device/token');
+    if (!request.url().startsWith(api) || NOT_OURS.test(request.url()) || isWaiting) return;
+    if (response.status() >= 400) refused.push(`${response.status()} ${name(request)}`);
+  });
+  return () => refused;
+}
