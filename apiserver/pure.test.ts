@@ -5,6 +5,7 @@ import t from 'tap';
 import { z } from 'zod';
 import type { Sandbox } from '../contracts/resources.js';
 import { endpointOf } from './agent/http.js';
+import { pathsOf } from './agent/listing.js';
 import { readApiConfig } from './config.js';
 import { ApiError, ERRORS } from './http/errors.js';
 import { pageOf, readCursor, sliceByOffset, writeCursor } from './http/page.js';
@@ -95,6 +96,11 @@ t.test('the guard: other hosts and other sites', async (t) => {
   ];
   for (const [change, expected] of listed)
     t.equal(refusal({ ...local, ...change }, { origins: [canvas] }), expected, JSON.stringify(change));
+});
+
+t.test('a list of files: names as they are, one that was cut off is none', async (t) => {
+  t.same(pathsOf('./a b.txt\n./src/./x\n./cut'), ['a b.txt', 'src/./x']);
+  t.same(pathsOf(''), []);
 });
 
 t.test('errors: every code has a status, a form and words', async (t) => {
