@@ -5,6 +5,7 @@ import type { Clock } from '../kube/types.js';
 import type { Logger } from '../process/log.js';
 import { createArchive } from './archive/archive.js';
 import { createAgentHttp } from './agent/http.js';
+import { createChecks } from './checks.js';
 import { buildApp, buildSandboxApp } from './app.js';
 import type { ApiConfig } from './config.js';
 import { createBox } from './db/box.js';
@@ -50,8 +51,6 @@ export interface ApiServer {
   stop(): Promise<void>;
 }
 
-const SILENCE_MS = 150_000;
-
 export async function buildApiServer(outside: Outside): Promise<ApiServer> {
   const { config, db, client, clock, log } = outside;
   const { prisma } = db;
@@ -65,6 +64,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
   const images = createImages({ prefix: config.runtimeRegistry });
   const gitDispatcher = createGitDispatcher(config.gitHosts ?? (config.identity.mode === 'single-user' ? 'any' : []));
   const agents = createAgentHttp();
+  const checks = createChecks({ query: db.query, directory, clock, registry: outside.registry, log });
   const leases = createLeases(db);
   const archive =
     config.archive === undefined ? undefined : createArchive({ settings: config.archive, prisma, leases, clock, log });
@@ -99,6 +99,7 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
     ...buildIdentity({ box, clock, config, db, log, directory, control }),
     archive,
     box,
+    checks,
     directory,
     control,
     templates,
@@ -124,18 +125,14 @@ export async function buildApiServer(outside: Outside): Promise<ApiServer> {
       archive?.start();
       catchUp.start();
       pending.start();
+      checks.start();
       await starts.start();
     },
-    notReady() {
-      if (!directory.hasSynced()) return ['the list of sandboxes is not read yet'];
-      // Bookmarks come every minute; longer silence means that the cluster is not to be reached.
-      const silentMs = clock.now() - directory.lastContact();
-      return silentMs > SILENCE_MS ? [`the cluster has been silent for ${Math.round(silentMs / 1000)} s`] : [];
-    },
+    notReady: () => Object.entries(checks.failing()).map(([name, why]) => `${name}: ${why}`),
     async stop() {
       stopTelling();
       await starts.stop();
-      await Promise.all([deps.login?.endings.stop(), catchUp.stop(), pending.stop(), archive?.stop()]);
+      await Promise.all([checks.stop(), deps.login?.endings.stop(), catchUp.stop(), pending.stop(), archive?.stop()]);
       await Promise.all([directory.stop(), templates.stop()]);
       await Promise.all([agents.close(), images.close(), gitDispatcher.close()]);
     },

@@ -5,6 +5,7 @@ import type { Clock } from '../kube/types.js';
 import type { Logger } from '../process/log.js';
 import type { AgentHttp } from './agent/http.js';
 import type { Archive } from './archive/archive.js';
+import type { Checks } from './checks.js';
 import type { ApiConfig } from './config.js';
 import type { Box } from './db/box.js';
 import type { Database } from './db/open.js';
@@ -45,6 +46,7 @@ export interface Deps {
   /** Where deleted conversations are kept for a while; undefined: they are not. */
   archive: Archive | undefined;
   box: Box;
+  checks: Checks;
   directory: SandboxDirectory;
   control: SandboxControl;
   templates: Templates;

@@ -148,9 +148,12 @@ await t.test('an API server that fails', { timeout: 580_000 }, async (t) => {
     await until('its caches are full', () => s.operator.unready().length === 0 && s.operator.leads());
     t.ok(lists(api) <= KINDS * 5, `${lists(api)} lists`);
     let late = 0;
+    let first: number | undefined;
     api.rule = (call) => {
-      // Of each two seconds, one is closed for writes.
-      const closed = isWrite(call) && Math.floor(call.at / 1_000) % 2 === 1;
+      if (!isWrite(call)) return undefined;
+      // From the first write on, of each two seconds one is closed for writes.
+      first ??= call.at;
+      const closed = Math.floor((call.at - first) / 1_000) % 2 === 0;
       if (closed) late += 1;
       return closed ? { kind: 'refuse', code: 429, reason: 'TooManyRequests', retryAfter: 1 } : undefined;
     };

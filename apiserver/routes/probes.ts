@@ -4,7 +4,7 @@ import type { Api } from '../http/schema.js';
 
 /** The probes of the recorded server, on the API's own port. Kubernetes should use the health port, which gives reasons. */
 export function probeRoutes(app: Api, deps: Deps): void {
-  const { clock, db, directory } = deps;
+  const { clock, checks } = deps;
   const started = clock.now();
   let lastRequest = started;
   app.addHook('onRequest', (_request, _reply, done) => {
@@ -13,16 +13,13 @@ export function probeRoutes(app: Api, deps: Deps): void {
   });
   app.get('/alive', () => ({ status: 'ok' }));
   app.get('/health', (_request, reply) => reply.type('application/json').send('"OK"'));
-  app.get('/ready', async (_request, reply) => {
-    const database = await db.prisma.$queryRawUnsafe('SELECT 1').then(
-      () => true,
-      () => false,
-    );
-    const ready = database && directory.hasSynced();
-    return reply
-      .status(ready ? 200 : 503)
-      .type('application/json')
-      .send(ready ? '"OK"' : '"NOT READY"');
+  // Bodies as recorded; which part is away stands in a header.
+  app.get('/ready', (_request, reply) => {
+    const away = Object.keys(checks.failing());
+    void reply.type('application/json');
+    return away.length === 0
+      ? reply.send('"OK"')
+      : reply.status(503).header('x-sandlot-not-ready', away.join(', ')).send('"NOT READY"');
   });
   app.get('/server_info', () => {
     const { rss } = process.memoryUsage();
