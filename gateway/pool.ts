@@ -1,6 +1,6 @@
 /**
  * Connections to pods. One is reused only for the same pod (slot), address and port, only after a complete answer, and
- * not after a silence in which servers hang up: a request is never repeated, so it must not meet a closing connection.
+ * not after a silence in which servers hang up: what is not safe is never repeated, so it must not meet a closing connection.
  */
 import { connect as netConnect, type Socket } from 'node:net';
 import { listen, type LinkUser } from './link.js';

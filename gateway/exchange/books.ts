@@ -17,6 +17,8 @@ export interface Exchange {
   upstream: Upstream | undefined;
   cancelDial: (() => void) | undefined;
   dials: number;
+  /** Its connection had served others before; undefined while there is none. */
+  reused: boolean | undefined;
   request: Body;
   /** As what it stands in the books of limits. */
   counted: Counted;

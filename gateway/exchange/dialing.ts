@@ -22,7 +22,16 @@ export function connectPod(exchange: Exchange, then: Then): void {
   const target = { slot: route.slot, ip: route.address?.ip ?? '', port: port.number ?? 0 };
   // A handshake gets a connection of its own anyway, so it need not meet one that is closing.
   const reused = head.websocket ? undefined : pool.take(target);
+  exchange.reused = reused !== undefined;
   if (reused !== undefined) return then.attach(exchange, reused);
+  dial(exchange, then);
+}
+
+function dial(exchange: Exchange, then: Then): void {
+  const { route, port } = exchange.forward;
+  const { pool } = exchange.connection.gateway;
+  const target = { slot: route.slot, ip: route.address?.ip ?? '', port: port.number ?? 0 };
+  exchange.reused = false;
   exchange.dials++;
   exchange.cancelDial = pool.dial(target, (error, upstream) => {
     exchange.cancelDial = undefined;
@@ -48,31 +57,35 @@ function relayOf({ route, port }: Forward): Relay | undefined {
 
 /** Nothing was sent: the dial may be repeated, to wherever the pod is by then. */
 function dialFailed(exchange: Exchange, then: Then, code: string): void {
-  const { gateway } = exchange.connection;
-  const { forward } = exchange;
-  gateway.observer.dialFailed(code);
+  const { forward, connection } = exchange;
+  connection.gateway.observer.dialFailed(code);
   const isAgent = forward.port.name === 'agent';
   // Nobody listening on an app's port is an answer; on the agent's it is a pod that is being replaced.
   if (exchange.dials >= MAX_DIALS || (code === 'ECONNREFUSED' && !isAgent))
     return then.fail(exchange, nobodyThere(exchange, code));
   const timer = setTimeout(() => {
     exchange.cancelDial = undefined;
-    const route = gateway.table.bySlot(forward.route.slot);
-    if (route === undefined || route.epoch !== forward.route.epoch)
-      return then.fail(exchange, nobodyThere(exchange, code));
-    const port = portOf(route, forward.located.port);
-    const again = resolve({ ...forward, route, port }, NO_LIMITS);
-    if (again.do === 'answer') return then.fail(exchange, again.answer);
-    // The books were opened on these counters, so they are closed on them.
-    exchange.forward = {
-      ...forward,
-      route: { ...route, load: forward.route.load, ownerLoad: forward.route.ownerLoad },
-      port,
-    };
-    exchange.connection.forward = exchange.forward;
-    connectPod(exchange, then);
+    connectAgain(exchange, then, nobodyThere(exchange, code));
   }, DIAL_PAUSE_MS * exchange.dials);
   exchange.cancelDial = () => clearTimeout(timer);
+}
+
+/** A new connection to wherever the pod is by now; `otherwise` when it is another sandbox's, or has another key. */
+export function connectAgain(exchange: Exchange, then: Then, otherwise: Answer): void {
+  const { forward, connection } = exchange;
+  const route = connection.gateway.table.bySlot(forward.route.slot);
+  if (route === undefined || route.epoch !== forward.route.epoch) return then.fail(exchange, otherwise);
+  const port = portOf(route, forward.located.port);
+  const again = resolve({ ...forward, route, port }, NO_LIMITS);
+  if (again.do === 'answer') return then.fail(exchange, again.answer);
+  // The books were opened on these counters, so they are closed on them.
+  exchange.forward = {
+    ...forward,
+    route: { ...route, load: forward.route.load, ownerLoad: forward.route.ownerLoad },
+    port,
+  };
+  connection.forward = exchange.forward;
+  dial(exchange, then);
 }
 
 function nobodyThere({ forward }: Exchange, code: string): Answer {

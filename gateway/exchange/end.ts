@@ -19,17 +19,18 @@ export function finish(exchange: Exchange, surplus: boolean): void {
   connection.next(exchange.keepAlive);
 }
 
+export const HUNG_UP: Answer = {
+  status: 502,
+  reason: 'BadAnswer',
+  message: 'The sandbox hung up without an answer.',
+  retryAfter: 2,
+};
+
 /** The pod's side ended or broke. */
 export function podEnded(exchange: Exchange): void {
   if (exchange.over) return;
   const { response } = exchange;
-  if (response === undefined)
-    return fail(exchange, {
-      status: 502,
-      reason: 'BadAnswer',
-      message: 'The sandbox hung up without an answer.',
-      retryAfter: 2,
-    });
+  if (response === undefined) return fail(exchange, HUNG_UP);
   if (response.kind === 'close' && exchange.upstream?.socket.errored == null) {
     response.done = true;
     if (exchange.page !== undefined) {

@@ -14,8 +14,8 @@ import type { LinkUser } from '../link.js';
 import type { Upstream } from '../pool.js';
 import { fromPod } from './answer.js';
 import { touch, type Exchange } from './books.js';
-import { connectPod } from './dialing.js';
-import { abort, fail, podEnded } from './end.js';
+import { connectAgain, connectPod, type Then } from './dialing.js';
+import { abort, fail, HUNG_UP, podEnded } from './end.js';
 import { outgoing } from './heads.js';
 
 const ACCESS_ENDED: Answer = {
@@ -43,6 +43,7 @@ export function startExchange(connection: Connection, forward: Forward, accepted
     upstream: undefined,
     cancelDial: undefined,
     dials: 0,
+    reused: undefined,
     request: bodyOfRequest(forward.head),
     response: undefined,
     counted: forward.head.websocket ? 'streams' : 'requests',
@@ -61,8 +62,10 @@ export function startExchange(connection: Connection, forward: Forward, accepted
   connection.user = clientSide(exchange);
   connection.forward = forward;
   touch(exchange);
-  connectPod(exchange, { attach, fail });
+  connectPod(exchange, THEN);
 }
+
+const THEN: Then = { attach, fail };
 
 function attach(exchange: Exchange, upstream: Upstream): void {
   const { connection, forward } = exchange;
@@ -109,13 +112,32 @@ function podSide(exchange: Exchange): LinkUser {
         fail(exchange, { status: 502, reason: 'BadAnswer', message: `Bad answer of the sandbox: ${error.message}.` });
       }
     },
-    ended: () => podEnded(exchange),
-    closed: () => podEnded(exchange),
+    ended: () => hungUp(exchange),
+    closed: () => hungUp(exchange),
     drained() {
       exchange.connection.socket.resume();
       touch(exchange);
     },
   };
+}
+
+/** Methods that ask for nothing but an answer (RFC 9110, 9.2.1). */
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/**
+ * A server may hang up on an idle connection just when a request comes. Whether it read that nobody can tell, so only what
+ * may be asked twice is asked again: once, on a connection of its own.
+ */
+function hungUp(exchange: Exchange): void {
+  const { forward, upstream, request, response, partial, interim } = exchange;
+  const isUnheard = response === undefined && partial === undefined && interim === 0;
+  const isRepeatable = SAFE.has(forward.head.method) && request.kind === 'none';
+  if (exchange.over || upstream === undefined || exchange.reused !== true || !isUnheard || !isRepeatable)
+    return podEnded(exchange);
+  exchange.upstream = undefined;
+  upstream.user = undefined;
+  upstream.socket.destroy();
+  connectAgain(exchange, THEN, HUNG_UP);
 }
 
 /** Bytes of the client: its body goes to the pod, what follows waits for its turn. */
