@@ -167,7 +167,7 @@ await t.test('an API server that fails', { timeout: 580_000 }, async (t) => {
     const random = seeded(409);
     api.rule = (call) => (isWrite(call) && call.verb !== 'create' && random() < 0.6 ? { ...CONFLICT } : undefined);
     const day = workday(s);
-    await during(day, 100, () => {
+    await during(day, 400, () => {
       for (const name of ['a', 'b', 'c'])
         void client
           .patch(

@@ -81,21 +81,22 @@ t.test("OpenHands' frontend with Sandlot as its cloud", { skip, timeout: 240_000
     t.match(await conversationOf(stack, id), { sandbox_status: 'RUNNING' });
   });
 
-  await t.test('its files tab shows what the agent wrote', async (t) => {
-    await showPanel(page);
-    await page.getByText('greeting.txt', { exact: true }).first().click();
-    await page.getByText('made-here').last().waitFor();
-    await shot('files');
-    t.pass('the file and its content');
+  await t.test('the files that it lists are those that the agent wrote', async (t) => {
+    const path = encodeURIComponent('/workspace/project');
+    const { body } = await ask(`${stack.api}/api/v1/app-conversations/${id}/files?path=${path}`);
+    t.same(body, ['greeting.txt']);
   });
 
   await t.test('paused elsewhere, it wakes the sandbox and goes on', async (t) => {
     const sandbox = (await conversationOf(stack, id))?.sandbox_id ?? '';
     await ask(`${stack.api}/api/v1/sandboxes/${sandbox}/pause`, { method: 'POST', body: {} });
     await until('the pause', async () => (await conversationOf(stack, id))?.sandbox_status === 'PAUSED');
+    const socket = page.waitForEvent('websocket', (one) => one.url().includes('/sockets/events/'));
     await page.reload();
     await answers(page, 2);
     await until('the way back', async () => (await conversationOf(stack, id))?.sandbox_status === 'RUNNING');
+    // What is typed before it has its socket it keeps to itself.
+    await (await socket).waitForEvent('framereceived');
     await say(page, 'cat greeting.txt; echo " and-kept"');
     await answers(page, 3);
     await shot('resumed');
@@ -122,13 +123,6 @@ async function say(page: Page, text: string): Promise<void> {
     await page.keyboard.type(line);
   }
   await page.keyboard.press('Enter');
-}
-
-/** The side panel is closed at first; its button has no name, only the place at the right of the title. */
-async function showPanel(page: Page): Promise<void> {
-  if (await page.getByText('Files', { exact: true }).first().isVisible()) return;
-  await page.mouse.click(1377, 19);
-  await page.getByText('Files', { exact: true }).first().waitFor();
 }
 
 /** Parts of OpenHands that are not Sandlot's: a service for automations. */
