@@ -3,6 +3,7 @@
  * so every wrong value is named at once, and no message repeats a value that could be a secret.
  */
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { z } from 'zod';
 
 /** Wrong configuration; `problems` has one sentence per variable. Programs print them and exit with 2. */
@@ -107,6 +108,14 @@ export const list = () =>
       .map((entry) => entry.trim())
       .filter((entry) => entry !== ''),
   );
+
+/** An IP address, or a range of them: `10.0.0.0/8`, `fc00::/7`. */
+export function isRange(entry: string): boolean {
+  const [address = '', bits, ...rest] = entry.split('/');
+  const version = isIP(address);
+  const most = version === 4 ? 32 : 128;
+  return version !== 0 && rest.length === 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most));
+}
 
 /** Origins of web pages: scheme, host and port, nothing behind. */
 export const origins = () =>

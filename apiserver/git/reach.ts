@@ -7,6 +7,7 @@
 import { lookup as resolve, type LookupAddress } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { Agent, buildConnector, type Dispatcher } from 'undici';
+import { isRange } from '../../process/config.js';
 
 /** `any`, or the inner servers that may be called: names, `*.example.com`, addresses, ranges. Public ones always may. */
 export type GitHosts = 'any' | readonly string[];
@@ -41,12 +42,7 @@ export interface Reach {
 const NAME = /^(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i;
 
 /** Whether it can be an entry of a list of hosts. */
-export function isGitHost(entry: string): boolean {
-  const [address = '', bits, ...rest] = entry.split('/');
-  const most = isIP(address) === 6 ? 128 : 32;
-  const isBits = bits === undefined || (/^[0-9]{1,3}$/.test(bits) && Number(bits) <= most);
-  return rest.length === 0 && (isIP(address) === 0 ? bits === undefined && NAME.test(entry) : isBits);
-}
+export const isGitHost = (entry: string): boolean => (isName(entry) ? NAME.test(entry) : isRange(entry));
 
 const isName = (entry: string): boolean => isIP(entry.split('/')[0] ?? '') === 0;
 

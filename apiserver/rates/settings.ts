@@ -1,7 +1,6 @@
 /** How many requests a minute are too many, as the environment says it. */
-import { isIP } from 'node:net';
 import { z } from 'zod';
-import { list, whole } from '../../process/config.js';
+import { isRange, list, whole } from '../../process/config.js';
 
 export interface RateSettings {
   /** Requests a minute; 0: any number. Of a user, by login or key. */
@@ -42,11 +41,4 @@ export function ratesOf(read: z.infer<z.ZodObject<typeof rateShape>>, mode: 'sin
     trustedProxies: read.SANDLOT_TRUSTED_PROXIES,
     redisUrl: read.SANDLOT_REDIS_URL,
   };
-}
-
-function isRange(entry: string): boolean {
-  const [address = '', bits, ...rest] = entry.split('/');
-  const version = isIP(address);
-  const most = version === 4 ? 32 : 128;
-  return version !== 0 && rest.length === 0 && (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most));
 }

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { digestOf } from '../../apiserver/identity/credentials.js';
 import { SANDBOX, type Sandbox } from '../../contracts/resources.js';
-import { newId, openTestDatabase, startRig } from '../support/api-rig.js';
+import { loginBy, newId, openTestDatabase, startRig } from '../support/api-rig.js';
 import { endSuite, startCluster } from '../support/cluster.js';
 
 t.setTimeout(280_000);
@@ -12,21 +12,7 @@ const cluster = await startCluster();
 const db = await openTestDatabase();
 const rig = await startRig(cluster, db, {
   config: {
-    identity: {
-      mode: 'oidc',
-      publicUrl: 'http://localhost:3000',
-      oidc: {
-        issuer: 'http://127.0.0.1:9/realms/none',
-        clientId: 'sandlot',
-        clientSecret: 'secret',
-        scopes: 'openid',
-        groupsClaims: ['groups'],
-        allowedGroups: [],
-        allowedEmails: [],
-        adminGroups: ['admins'],
-      },
-      session: { idleMs: HOUR, maxMs: HOUR },
-    },
+    identity: loginBy({ adminGroups: ['admins'] }),
   },
 });
 

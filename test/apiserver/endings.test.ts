@@ -5,7 +5,7 @@ import { SESSION_COOKIE } from '../../apiserver/identity/session.js';
 import { endedWith } from '../../apiserver/sandboxes/control.js';
 import { SANDBOX, type Sandbox } from '../../contracts/resources.js';
 import { sessionMark, verifyPass } from '../../contracts/tokens.js';
-import { newId, openTestDatabase, operatorHand, SECRET, startRig } from '../support/api-rig.js';
+import { loginBy, newId, openTestDatabase, operatorHand, SECRET, startRig } from '../support/api-rig.js';
 import { endSuite, startCluster } from '../support/cluster.js';
 import { until } from '../support/stack.js';
 
@@ -17,22 +17,7 @@ const db = await openTestDatabase();
 const base = 'http://localhost:3000';
 const rig = await startRig(cluster, db, {
   config: {
-    identity: {
-      mode: 'oidc',
-      publicUrl: base,
-      // Its logout page is asked for and not there: a logout here does not depend on it.
-      oidc: {
-        issuer: 'http://127.0.0.1:9/realms/none',
-        clientId: 'sandlot',
-        clientSecret: 'secret',
-        scopes: 'openid',
-        groupsClaims: ['groups'],
-        allowedGroups: [],
-        allowedEmails: [],
-        adminGroups: [],
-      },
-      session: { idleMs: HOUR, maxMs: HOUR },
-    },
+    identity: loginBy(),
   },
 });
 const owner = newId();

@@ -5,11 +5,10 @@ import { existsSync } from 'node:fs';
 import t from 'tap';
 import { issueKey } from '../../apiserver/identity/keys.js';
 import type { RateSettings } from '../../apiserver/rates/settings.js';
-import { openTestDatabase, startRig } from '../support/api-rig.js';
+import { loginBy, openTestDatabase, startRig } from '../support/api-rig.js';
 import { endSuite, startCluster } from '../support/cluster.js';
 import { freePorts, until } from '../support/stack.js';
 
-const HOUR = 3_600_000;
 const cluster = await startCluster();
 const db = await openTestDatabase();
 const NONE: RateSettings = { perUser: 0, perRuntimeUser: 0, perAddress: 0, trustedProxies: [], redisUrl: undefined };
@@ -18,21 +17,7 @@ const start = (rates: Partial<RateSettings>) =>
     config: {
       rates: { ...NONE, ...rates },
       // Nobody logs in here, so the provider is never asked.
-      identity: {
-        mode: 'oidc',
-        publicUrl: 'http://localhost:3000',
-        oidc: {
-          issuer: 'http://127.0.0.1:9/realms/none',
-          clientId: 'sandlot',
-          clientSecret: 'secret',
-          scopes: 'openid',
-          groupsClaims: ['groups'],
-          allowedGroups: [],
-          allowedEmails: [],
-          adminGroups: [],
-        },
-        session: { idleMs: HOUR, maxMs: HOUR },
-      },
+      identity: loginBy(),
     },
   });
 type Rig = Awaited<ReturnType<typeof start>>;

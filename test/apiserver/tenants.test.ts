@@ -8,7 +8,7 @@ import { createCookieKeys } from '../../apiserver/identity/cookies.js';
 import { SESSION_COOKIE } from '../../apiserver/identity/session.js';
 import { digestOf } from '../../apiserver/identity/credentials.js';
 import { SANDBOX, type Sandbox } from '../../contracts/resources.js';
-import { newId, openTestDatabase, SECRET, startRig } from '../support/api-rig.js';
+import { loginBy, newId, openTestDatabase, SECRET, startRig } from '../support/api-rig.js';
 import { endSuite, startCluster } from '../support/cluster.js';
 
 t.setTimeout(280_000);
@@ -21,21 +21,7 @@ const base = 'http://localhost:3000';
 const rig = await startRig(cluster, db, {
   config: {
     // Nobody logs in here, so the provider is never asked.
-    identity: {
-      mode: 'oidc',
-      publicUrl: base,
-      oidc: {
-        issuer: 'http://127.0.0.1:9/realms/none',
-        clientId: 'sandlot',
-        clientSecret: 'secret',
-        scopes: 'openid',
-        groupsClaims: ['groups'],
-        allowedGroups: [],
-        allowedEmails: [],
-        adminGroups: [],
-      },
-      session: { idleMs: HOUR, maxMs: HOUR },
-    },
+    identity: loginBy(),
   },
 });
 

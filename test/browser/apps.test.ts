@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { openChromium, picture, withoutChromium } from '../support/browser.js';
+import { openStack, picture, withoutChromium } from '../support/browser.js';
 import { ask, converse, entry, finished, pathForm } from '../support/client.js';
-import { freePorts, removeFolder, startStack } from '../support/stack.js';
+import { freePorts } from '../support/stack.js';
 
 /** usage: app.mjs PORT TITLE HOST; `/end` ends it. */
 const PROGRAM = `import { createServer } from 'node:http';
@@ -22,14 +22,8 @@ t.test('the App tab', { skip: withoutChromium, timeout: 180_000 }, async (t) => 
   const folder = mkdtempSync(join(tmpdir(), 'sandlot-app-tab-'));
   const program = join(folder, 'app.mjs');
   writeFileSync(program, PROGRAM);
-  const stack = await startStack();
-  const browser = await openChromium();
-  t.teardown(async () => {
-    await browser.close();
-    await stack.stop();
-    await removeFolder(stack.data);
-    rmSync(folder, { recursive: true, force: true });
-  });
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const { stack, browser } = await openStack(t);
   const [shop, cellar, files] = await freePorts();
   const conversation = await converse(stack, 'echo ready');
   await finished(stack, conversation.id);

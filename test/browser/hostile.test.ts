@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import type { BrowserContext, Page } from 'playwright-core';
 import t, { type Test } from 'tap';
 import { packageRoot } from '../../process/root.js';
-import { openChromium, picture, withoutChromium } from '../support/browser.js';
+import { openStack, picture, withoutChromium } from '../support/browser.js';
 import { ask, converse, entry, finished, pathForm, type Conversation } from '../support/client.js';
-import { freePorts, removeFolder, startStack, until, type Stack } from '../support/stack.js';
+import { freePorts, until, type Stack } from '../support/stack.js';
 
 const PROGRAM = join(packageRoot(), 'test/browser/hostile/app.mjs');
 
@@ -146,14 +146,8 @@ async function redirects(t: Test, page: Page, link: (path: string) => Promise<st
 t.setTimeout(240_000);
 t.test('hostile neighbours', { skip: withoutChromium, timeout: 240_000 }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'sandlot-hostile-'));
-  const stack = await startStack();
-  const browser = await openChromium();
-  t.teardown(async () => {
-    await browser.close();
-    await stack.stop();
-    await removeFolder(stack.data);
-    rmSync(folder, { recursive: true, force: true });
-  });
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const { stack, browser } = await openStack(t);
   const [evilPort, goodPort] = await freePorts();
   const evil = await startNeighbour(stack, 'evil', { folder, port: evilPort });
   const good = await startNeighbour(stack, 'good', { folder, port: goodPort });

@@ -9,9 +9,9 @@ import fastifyStatic from '@fastify/static';
 import Fastify from 'fastify';
 import type { Page, Request } from 'playwright-core';
 import t from 'tap';
-import { freePort, openChromium, picture, withoutChromium } from '../support/browser.js';
+import { freePort, openStack, picture, withoutChromium } from '../support/browser.js';
 import { ask, conversationOf } from '../support/client.js';
-import { newDataFolder, removeFolder, startStack, until } from '../support/stack.js';
+import { until } from '../support/stack.js';
 
 const frontend = process.env.SANDLOT_TEST_OPENHANDS_FRONTEND;
 const skip =
@@ -30,19 +30,12 @@ async function serveFrontend(root: string, { port, cloud }: { port: number; clou
 }
 
 t.test("OpenHands' frontend with Sandlot as its cloud", { skip, timeout: 240_000 }, async (t) => {
-  const data = await newDataFolder();
   // Its origin must be known before the programs start.
   const port = await freePort();
   const canvas = `http://127.0.0.1:${port}`;
-  const stack = await startStack({ data, env: { SANDLOT_UI_ORIGINS: canvas } });
+  const { stack, browser } = await openStack(t, { env: { SANDLOT_UI_ORIGINS: canvas } });
   const served = await serveFrontend(join(frontend ?? '', 'build'), { port, cloud: stack.api });
-  const browser = await openChromium();
-  t.teardown(async () => {
-    await browser.close();
-    await served.close();
-    await stack.stop();
-    await removeFolder(data);
-  });
+  t.teardown(() => served.close());
   // Its first screen wants a model with a key; the line runner needs none.
   const llm = { model: 'builtin/line-runner', api_key: 'not-needed' };
   await ask(`${stack.api}/api/v1/settings`, { method: 'POST', body: { agent_settings_diff: { llm } } });

@@ -12,6 +12,7 @@ import { slotOfSandbox } from '../../contracts/names.js';
 import { SANDBOX, type Sandbox, type SandboxStatus } from '../../contracts/resources.js';
 import type { KubeClient } from '../../kube/client.js';
 import { systemClock } from '../../process/clock.js';
+import type { IdentitySettings, OidcSettings } from '../../apiserver/identity/settings.js';
 import { createLog } from '../../process/log.js';
 import type { Cluster } from './cluster.js';
 import type { FakeAgent } from './fake-agent.js';
@@ -73,6 +74,26 @@ async function query(server: string, text: string): Promise<void> {
 export const quiet = () => createLog({ name: 'test', level: process.env.TEST_LOG ?? 'fatal' });
 
 type Change = Partial<Omit<Outside, 'config'>> & { config?: Partial<Outside['config']> };
+
+const HOUR_MS = 3_600_000;
+
+/** Identity with a login whose provider is not there: for suites in which sessions and keys are made by hand. */
+export const loginBy = (oidc: Partial<OidcSettings> = {}): IdentitySettings => ({
+  mode: 'oidc',
+  publicUrl: 'http://localhost:3000',
+  oidc: {
+    issuer: 'http://127.0.0.1:9/realms/none',
+    clientId: 'sandlot',
+    clientSecret: 'secret',
+    scopes: 'openid',
+    groupsClaims: ['groups'],
+    allowedGroups: [],
+    allowedEmails: [],
+    adminGroups: [],
+    ...oidc,
+  },
+  session: { idleMs: HOUR_MS, maxMs: HOUR_MS },
+});
 
 export async function startRig(cluster: Cluster, db: Database, change: Change = {}): Promise<Rig> {
   const { config, ...rest } = change;

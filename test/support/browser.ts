@@ -7,6 +7,7 @@ import { signPass } from '../../contracts/tokens.js';
 import { entryUrl, sandboxUrl, type PortRef, type UrlForm } from '../../contracts/urls.js';
 import { listenLocal, SECRET, startTestGateway, type TestGateway } from '../../gateway/testing/harness.js';
 import { packageRoot } from '../../process/root.js';
+import { removeFolder, startStack, type StackOptions } from './stack.js';
 
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 export const withoutChromium = existsSync(executablePath) ? false : `no Chromium at ${executablePath}; set CHROMIUM`;
@@ -16,6 +17,18 @@ export const FORMS = ['host', 'path'] as const satisfies UrlForm[];
 const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'];
 
 export const openChromium = (): Promise<Browser> => chromium.launch({ executablePath, args: ARGS });
+
+/** The real programs and a browser, both gone after the test. */
+export async function openStack(t: { teardown(end: () => Promise<void>): void }, options: StackOptions = {}) {
+  const stack = await startStack(options);
+  const browser = await openChromium();
+  t.teardown(async () => {
+    await browser.close();
+    await stack.stop();
+    await removeFolder(stack.data);
+  });
+  return { stack, browser };
+}
 
 /** For people to look at. */
 export async function picture(page: Page, name: string): Promise<void> {

@@ -12,6 +12,7 @@ import {
   type SharedPort,
 } from '../api/shares';
 import { Problem } from '../parts/Problem';
+import { RevokeButton } from '../parts/RevokeButton';
 import { CopyField } from '../parts/CopyField';
 
 const HOUR_MS = 3_600_000;
@@ -92,10 +93,7 @@ function ShareRow({ conversationId, share }: { conversationId: string; share: Sh
           {time(share.expires_at)}
         </span>
       </span>
-      <button type="button" aria-label={`Revoke ${name}`} disabled={revoke.isPending} onClick={() => revoke.mutate()}>
-        Revoke
-      </button>
-      <Problem error={revoke.error} />
+      <RevokeButton name={name} act={revoke} />
     </li>
   );
 }

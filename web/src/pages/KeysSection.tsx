@@ -2,6 +2,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState, type FormEvent } from 'react';
 import { createKey, listKeys, revokeKey, SCOPES, type ApiKey, type Scope } from '../api/identity';
 import { Problem } from '../parts/Problem';
+import { RevokeButton } from '../parts/RevokeButton';
 
 const MEANING: Record<Scope, string> = {
   full: 'Everything that you may do',
@@ -48,10 +49,7 @@ function KeyRow({ row }: { row: ApiKey }) {
           {row.expires_at === null ? ', does not expire' : `, ends ${day(row.expires_at)}`}
         </span>
       </span>
-      <button type="button" aria-label={`Revoke ${name}`} disabled={revoke.isPending} onClick={() => revoke.mutate()}>
-        Revoke
-      </button>
-      <Problem error={revoke.error} />
+      <RevokeButton name={name} act={revoke} />
     </li>
   );
 }
