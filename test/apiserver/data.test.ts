@@ -211,7 +211,7 @@ t.test('what agents have is compared with what is stored', async (t) => {
     metadata: { name: id, namespace: cluster.namespace },
     spec: { owner: 'local', runState: 'Running' },
   });
-  agent.key = await operatorHand(cluster.client, cluster.namespace).ready(id, agent);
+  await operatorHand(cluster.client, cluster.namespace).ready(id, agent);
   await db.prisma.conversation.create({
     data: {
       id,

@@ -50,7 +50,7 @@ t.test('a start is told as it happens', async (t) => {
 
   const agent = await startFakeAgent('');
   t.teardown(() => agent.close());
-  agent.key = await hand.ready(name, agent);
+  await hand.ready(name, agent);
   t.equal(await closed, 1000, 'it ends with the start');
   t.match(frames.at(-1), { task: { id: task.id, status: 'READY' } });
   t.ok(frames.at(-1)?.task.app_conversation_id);

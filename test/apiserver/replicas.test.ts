@@ -56,7 +56,7 @@ async function comeUp(t: Test, name: string): Promise<FakeAgent> {
   const agent = await startFakeAgent('');
   t.teardown(() => agent.close());
   await until('the sandbox', () => hand.get(name));
-  agent.key = await hand.ready(name, agent);
+  await hand.ready(name, agent);
   return agent;
 }
 
@@ -84,7 +84,7 @@ async function sleepAndWake(sandboxId: string, agent: FakeAgent, asleep: () => P
       return body[0]?.status !== 'RUNNING';
     });
   await asleep();
-  agent.key = await hand.ready(sandboxId, agent, 2);
+  await hand.ready(sandboxId, agent, 2);
 }
 
 const textsOf = (agent: FakeAgent) =>

@@ -29,7 +29,7 @@ t.test('what belongs to a repository: login, hooks, sub-conversations, shared sa
   t.teardown(() => agent.close());
   agent.hooks = { pre_tool_use: [{ matcher: '*', hooks: [] }] };
   await until('the sandbox', () => hand.get(sandboxId));
-  agent.key = await hand.ready(sandboxId, agent);
+  await hand.ready(sandboxId, agent);
   const id = (await ended(rig, task.id)).app_conversation_id ?? '';
   const uploads = agent.calls.filter(({ line }) => line === 'POST /api/file/upload');
   t.match(String(uploads[0]?.body), /ghp_hush/);

@@ -117,7 +117,7 @@ t.test('starts that fail say why, and leave nothing', async (t) => {
   agent.bash = () => ({ exit_code: 128, stdout: 'fatal: repository not found' });
   const second = await named(rig, unclonable);
   await until('the sandbox', () => hand.get(second));
-  agent.key = await hand.ready(second, agent);
+  await hand.ready(second, agent);
   const { detail } = await ended(rig, unclonable.id);
   t.match(detail, /clone owner\/none \(branch dev\).*repository not found/);
   t.notMatch(detail, /127\.0\.0\.1/, 'no inner address');
@@ -151,7 +151,7 @@ t.test('a start goes on in the next process, and does nothing twice', async (t) 
   t.teardown(() => agent.close());
   // The pod answers late and badly at first: worth another try, not an error.
   agent.failNext('POST /api/conversations', 503, 2);
-  agent.key = await hand.ready(name, agent);
+  await hand.ready(name, agent);
   t.match(await ended(second, task.id), { status: 'READY' });
   const creates = agent.calls.filter(({ line }) => line === 'POST /api/conversations');
   t.equal(creates.length, 3, 'two refusals and one success');
@@ -258,7 +258,7 @@ t.test('events: once each, in order, only of the own sandbox', async (t) => {
   agent.events.set(conversationDashed(id), [event('a', 1), event('b', 2), event('\0', 3), event('lost', 3)]);
   await hand.status(sandboxId, { conditions: [condition('Ready', 'pod lost')] });
   await until('it to be seen', async () => (await conversationOf(rig, id))?.sandbox_status === 'STARTING');
-  agent.key = await hand.ready(sandboxId, agent, 2);
+  await hand.ready(sandboxId, agent, 2);
   await until('the lost event', async () => (await history()).items.length === 3);
   t.same(
     (await history()).items.map((one) => one.id),
@@ -304,7 +304,7 @@ t.test('pause, resume, waiting messages, delete', async (t) => {
   t.match(await pending(id, 'second'), { status: 201, body: { position: 2 } });
   await rig.call('POST', `${V1}/sandboxes/${sandboxId}/resume`, {});
   t.equal((await hand.get(sandboxId)).spec.runState, 'Running');
-  agent.key = await hand.ready(sandboxId, agent, 2);
+  await hand.ready(sandboxId, agent, 2);
   const delivered = () =>
     agent.calls
       .filter(({ line }) => line.endsWith('/events') && line.startsWith('POST'))

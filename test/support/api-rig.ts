@@ -15,7 +15,6 @@ import { systemClock } from '../../process/clock.js';
 import type { IdentitySettings, OidcSettings } from '../../apiserver/identity/settings.js';
 import { createLog } from '../../process/log.js';
 import type { Cluster } from './cluster.js';
-import type { FakeAgent } from './fake-agent.js';
 
 export const SECRET = 'a secret of the installation, long enough';
 
@@ -151,8 +150,11 @@ export async function startRig(cluster: Cluster, db: Database, change: Change = 
 }
 
 export interface OperatorHand {
-  /** Writes the status that the operator writes when the agent answers; answers the session key. */
-  ready(name: string, agent: Pick<FakeAgent, 'port'>, epoch?: number): Promise<string>;
+  /**
+   * Writes the status that the operator writes when the agent answers; answers the session key. A stand-in has its key
+   * before that, as a pod has: who watches the status may ask it before the write is answered.
+   */
+  ready(name: string, agent: { port: number; key?: string }, epoch?: number): Promise<string>;
   status(name: string, status: SandboxStatus): Promise<void>;
   get(name: string): Promise<Sandbox>;
 }
@@ -167,6 +169,8 @@ export function operatorHand(client: KubeClient, namespace: string): OperatorHan
     async ready(name, agent, epoch = 1) {
       const { metadata } = await hand.get(name);
       const slot = slotOfSandbox(metadata.uid ?? '');
+      const key = sessionKey(SECRET, slot, epoch);
+      if (agent.key !== undefined) agent.key = key;
       const at = new Date().toISOString().replace(/\.\d+Z/, 'Z');
       const holds = {
         status: 'True' as const,
@@ -183,7 +187,7 @@ export function operatorHand(client: KubeClient, namespace: string): OperatorHan
         ports: [{ name: 'agent', port: agent.port }],
         conditions: ['Ready', 'AgentReady'].map((type) => ({ type, ...holds })),
       });
-      return sessionKey(SECRET, slot, epoch);
+      return key;
     },
   };
   return hand;

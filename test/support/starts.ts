@@ -32,7 +32,7 @@ export function startsOf(hand: OperatorHand) {
   const comeUp = async (name: string): Promise<FakeAgent> => {
     const agent = await startFakeAgent('');
     await until('the sandbox', () => hand.get(name));
-    agent.key = await hand.ready(name, agent);
+    await hand.ready(name, agent);
     return agent;
   };
   const taskOf = async (rig: Rig, id: string) =>
