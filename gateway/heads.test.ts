@@ -3,15 +3,12 @@ import { ANNOTATION } from '../contracts/labels.js';
 import { createActivity, isDue, STEP_MS } from './activity.js';
 import { renderAnswer } from './answers.js';
 import { cookieForm, cookieFromPod, cookiesForPod, cookieValues, setCookie } from './cookies.js';
-import { decide } from './decide.js';
 import { acceptOf, atBoundary, closeFrame, follow, keyInFirstFrame, newFrames } from './frames.js';
 import { headForClient, headForPod, withoutFrameAncestors } from './heads.js';
 import { parseResponse } from './http/response.js';
-import { headToKeep } from './http/request.js';
-import { lineOf } from './observe.js';
 import { type Route } from './table.js';
-import { hostOf, keyOf, requestTo, sandboxOf, slotNamed, UI } from './testing/harness.js';
-import { filledTable, rulesOf } from './testing/table.js';
+import { hostOf, requestTo, sandboxOf, slotNamed, UI } from './testing/harness.js';
+import { filledTable } from './testing/table.js';
 
 const A = slotNamed('a');
 const NOW = Date.parse('2026-11-23T12:00:00Z');
@@ -308,36 +305,4 @@ t.test('activity: one write a minute and sandbox, failures ignored', async (t) =
   t.equal(writes.length, 2);
   t.same(results, ['ok', 'error', 'ok']);
   t.equal(isDue(table.bySlot(A) as Route, NOW + 9 * STEP_MS, NOW + 9 * STEP_MS), false);
-});
-
-t.test('access log: slot, sandbox, owner and source, never the query', async (t) => {
-  const { table } = filledTable();
-  const trace = '0af7651916cd43dd8448eb211c80319c';
-  const head = requestTo(hostOf(A), `/p?session_api_key=${keyOf(A)}`, {
-    traceparent: `00-${trace}-b7ad6b7169203331-01`,
-  });
-  const decision = decide(head, table, rulesOf(), NOW);
-  const context = decision.do === 'forward' ? decision.forward : undefined;
-  const finished = { ip: '1.2.3.4', status: 200, reason: undefined, context, grant: 'key', bytesIn: 1 } as const;
-  const line = lineOf({ ...finished, head, bytesOut: 2, ms: 3.14 }, new Date(NOW));
-  t.match(JSON.parse(line), {
-    slot: A,
-    sandbox: `box-${A}`,
-    owner: 'alice',
-    source: 'host',
-    port: 'agent',
-    path: '/p',
-    status: 200,
-    ms: 3.1,
-    trace,
-  });
-  t.notMatch(line, keyOf(A));
-  const json = lineOf({ ...finished, head, bytesOut: 2, ms: 3.14 }, new Date(NOW), true);
-  t.match(
-    JSON.parse(json),
-    { message: 'GET 200', severity: 'INFO', timestamp: new Date(NOW).toISOString(), user_id: 'alice' },
-    'under LOG_JSON',
-  );
-  const ofSocket = lineOf({ ...finished, head: headToKeep(head), bytesOut: 2, ms: 3.14 }, new Date(NOW));
-  t.match(JSON.parse(ofSocket), { path: '/p', trace }, 'what is kept of a WebSocket’s head has the trace too');
 });

@@ -1,10 +1,8 @@
-/** Metrics and the access log. Both are on the hot path: counts are kept in plain maps and shown when somebody asks. */
-import { pino } from 'pino';
+/** Metrics. On the hot path: counts are kept in plain maps and shown when somebody asks. */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { AccessLog } from './accesslog.js';
 import type { Finished, Observer } from './gateway.js';
-import { traceIdOf } from './http/trace.js';
 import type { WakeResult } from './wake.js';
-import { lineHead } from '../process/log.js';
 
 export interface Gauges {
   connections(): number;
@@ -115,62 +113,4 @@ function registerGauges(registry: Registry, gauges: Gauges): void {
     'Connections to pods that wait for a request.',
     () => gauges.pool().idle,
   );
-}
-
-export interface AccessLog {
-  write(finished: Finished): void;
-  close(): void;
-}
-
-export const noAccessLog: AccessLog = { write: () => undefined, close: () => undefined };
-
-const FLUSH_MS = 500;
-const BUFFER_BYTES = 8 * 1024;
-/** A log that nobody reads is dropped beyond this, not kept. */
-const MAX_BYTES = 4 * 1024 * 1024;
-
-/** One JSON line per request on standard output, written in batches. Queries stay out: they may hold keys and passes. */
-export function createAccessLog(dest: number | string = 1, json = false): AccessLog {
-  const out = pino.destination({ dest, sync: false, minLength: BUFFER_BYTES, maxLength: MAX_BYTES });
-  const timer = setInterval(() => out.flush(), FLUSH_MS);
-  timer.unref();
-  return {
-    write: (finished) => void out.write(lineOf(finished, new Date(), json)),
-    close() {
-      clearInterval(timer);
-      try {
-        out.flushSync();
-      } catch {
-        // Not open yet, or the reader is gone: there is nobody to tell.
-      }
-    },
-  };
-}
-
-export function lineOf(
-  { ip, head, status, reason, context, grant, bytesIn, bytesOut, ms }: Finished,
-  now: Date,
-  json = false,
-): string {
-  return `${JSON.stringify({
-    ...lineHead(json, now.toISOString()),
-    ...(json ? { message: `${head?.method ?? '-'} ${status}` } : {}),
-    name: 'access',
-    ip,
-    method: head?.method,
-    host: head?.host,
-    path: head?.path.slice(0, 512),
-    status,
-    reason,
-    slot: context?.route.slot,
-    sandbox: context?.route.sandbox,
-    [json ? 'user_id' : 'owner']: context?.route.owner,
-    port: context?.port.name ?? context?.port.number,
-    source: context?.located.source,
-    grant,
-    trace: head === undefined ? undefined : traceIdOf(head.trace),
-    in: bytesIn,
-    out: bytesOut,
-    ms: Math.round(ms * 10) / 10,
-  })}\n`;
 }

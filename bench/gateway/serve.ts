@@ -1,7 +1,8 @@
 /** The gateway under load: the real request path with metrics and access log, its table filled by hand. Prints its port. */
 import { Registry } from 'prom-client';
 import { buildGateway, newPool } from '../../gateway/build.js';
-import { createAccessLog, createObserver } from '../../gateway/observe.js';
+import { createAccessLog } from '../../gateway/accesslog.js';
+import { createObserver } from '../../gateway/observe.js';
 import { listenGateway } from '../../gateway/server.js';
 import { createTable } from '../../gateway/table.js';
 import { addPod, DOMAIN, SECRET, UI } from '../../gateway/testing/harness.js';
