@@ -15,6 +15,7 @@ import { guardLocalUser } from './identity/guard.js';
 import { identifyCaller } from './identity/identify.js';
 import { requireUser } from './identity/identity.js';
 import { mcpRoutes } from './mcp/routes.js';
+import { agentProfileRoutes } from './routes/agent-profiles.js';
 import { adminRoutes } from './routes/admin.js';
 import { cloudRoutes } from './routes/cloud.js';
 import { configRoutes } from './routes/config.js';
@@ -124,6 +125,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   await app.register(
     async (scope) => {
       requireUser(scope, { prisma, identify: deps.identify, limit: limits.user });
+      agentProfileRoutes(scope, deps);
       cloudRoutes(scope);
       keyRoutes(scope, deps);
     },

@@ -10,6 +10,7 @@ import { metricsOf } from '../ingest/metrics.js';
 import { keyOf, slotOf, statusOf } from '../sandboxes/status.js';
 import { sandboxUrl } from '../../contracts/urls.js';
 import type { Sandbox } from '../../contracts/resources.js';
+import { launchedProfile } from '../start/launch.js';
 import { defaultTitle } from '../start/title.js';
 
 type Access = Pick<Deps, 'config' | 'directory' | 'live'>;
@@ -79,7 +80,7 @@ function show(row: Conversation, { deps, user, sandbox, info, children }: Contex
       slot === undefined ? null : `${sandboxUrl(deps.config.gateway, slot)}/api/conversations/${row.id}`,
     session_api_key: open === undefined || !mayHoldKeys(user) ? null : (keyOf(open, deps.config.secrets[0]) ?? null),
     acp_server: null,
-    launched_agent_profile: null,
+    launched_agent_profile: launchedProfile(row.tags),
   };
 }
 

@@ -5,9 +5,9 @@ import type { Api } from '../http/schema.js';
 import { ApiError } from '../http/errors.js';
 import { namedPath } from '../http/validate.js';
 import { applyChange, emptySettings, llmOf, type Doc, type StoredSettings } from '../settings/model.js';
+import { profileName as name } from '../settings/profile-schema.js';
 import { settingsStore } from '../settings/store.js';
 
-const name = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, "String should match pattern '^[A-Za-z0-9._-]{1,64}$'");
 const saveBody = z.object({
   include_secrets: z.boolean().default(true),
   preserve_existing_api_key: z.boolean().default(false),
@@ -110,5 +110,8 @@ function rename(stored: StoredSettings, from: string, to: string): StoredSetting
     ...stored,
     profiles: { ...others, [to]: profile },
     activeProfile: stored.activeProfile === from ? to : stored.activeProfile,
+    agentProfiles: stored.agentProfiles.map((one) =>
+      one.llm_profile_ref === from ? { ...one, llm_profile_ref: to } : one,
+    ),
   };
 }

@@ -7,11 +7,13 @@ import type { OwnedDb } from '../db/owned.js';
 import type { Deps } from '../deps.js';
 import type { Api } from '../http/schema.js';
 import { statusOf } from '../sandboxes/status.js';
+import { emptySettings } from '../settings/model.js';
 import { settingsStore } from '../settings/store.js';
 import { pageOf, readCursor } from '../http/page.js';
 import { batchIds, limit, moment, pageId, repeated, uuid } from '../http/validate.js';
 import { withSuggestedTask } from '../start/first-message.js';
 import { admit } from '../start/admit.js';
+import { usableProfile } from '../start/launch.js';
 import { echoOf, startRequest, type StartRequest } from '../start/request.js';
 import { startPlace } from '../start/secrets.js';
 import { shownTask } from '../start/tasks.js';
@@ -97,6 +99,10 @@ export function startRoutes(app: Api, deps: Deps): void {
 async function createTask(deps: Deps, request: Asking): Promise<{ task: StartTask; again: boolean }> {
   const { body, user, owned } = request;
   const wanted = withSuggestedTask(body);
+  if (wanted.agent_profile_id !== null) {
+    const stored = (await settingsStore(owned, deps.box, user.id).read()) ?? emptySettings();
+    usableProfile(stored, wanted.agent_profile_id);
+  }
   const { 'idempotency-key': idempotencyKey = null } = request.headers;
   const id = conversationHex(randomUUID());
   const conversationId = wanted.conversation_id ?? conversationHex(randomUUID());

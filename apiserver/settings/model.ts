@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { ApiError } from '../http/errors.js';
 import { AGENT_FIELDS, CONVERSATION_FIELDS, type Field } from './fields.js';
+import type { AgentProfile } from './profile-schema.js';
 
 export type Doc = Record<string, unknown>;
 
@@ -13,6 +14,7 @@ export interface StoredSettings {
   /** LLM settings by profile name, keys included. */
   profiles: Record<string, Doc>;
   activeProfile: string | null;
+  agentProfiles: AgentProfile[];
 }
 
 export const emptySettings = (): StoredSettings => ({
@@ -21,6 +23,7 @@ export const emptySettings = (): StoredSettings => ({
   conversation: {},
   profiles: {},
   activeProfile: null,
+  agentProfiles: [],
 });
 
 /** What a client sends back for a secret that it was shown masked. It means "unchanged". */

@@ -3,6 +3,7 @@ import { conversationDashed } from '../../contracts/names.js';
 import { sandboxUrl, type GatewayAddress } from '../../contracts/urls.js';
 import { llmOf, settingOf, type StoredSettings } from '../settings/model.js';
 import { DEFAULT_MODEL } from '../settings/fields.js';
+import type { AgentProfile } from '../settings/profile-schema.js';
 import { withPluginValues } from './first-message.js';
 import type { PluginSpec, StartRequest } from './request.js';
 
@@ -13,7 +14,9 @@ export interface PayloadInput {
   workingDir: string;
   ownerId: string;
   request: StartRequest;
+  /** With what the profile makes of them. */
   settings: StoredSettings;
+  profile?: AgentProfile | undefined;
   /** By name, in the clear. */
   secrets: Record<string, { value: string; description?: string | null }>;
   /** `hook_config` of the repository, as the agent server read it. */
@@ -63,18 +66,19 @@ const pluginSource = ({ source, ref, repo_path }: PluginSpec): Doc => ({
   repo_path: repo_path ?? null,
 });
 
-function agentPayload({ request, settings, mcp, slot, gateway, workingDir }: PayloadInput): Doc {
+function agentPayload({ request, settings, profile, mcp, slot, gateway, workingDir }: PayloadInput): Doc {
   const agent = settings.agent;
   const llm = llmPayload(settings, request.llm_model);
   return {
     kind: 'Agent',
     llm: { ...llm, usage_id: 'agent' },
-    tools: toolsOf(settingOf(agent, 'tools')),
+    tools: toolsOf(agent),
     mcp_config: { ...(settingOf(agent, 'mcp_config') as Doc), ...mcp },
     include_default_tools: ['FinishTool', 'ThinkTool', ...switchTool(settings)],
     agent_context: {
-      skills: [workHostsSkill(gateway, slot)],
-      system_message_suffix: request.system_message_suffix,
+      skills: [workHostsSkill(gateway, slot), ...(profile?.skills ?? [])],
+      disabled_skills: [...textsOf(settings.scalars.disabled_skills), ...(profile?.disabled_skills ?? [])],
+      system_message_suffix: suffixOf(profile?.system_message_suffix, request.system_message_suffix),
       // AGENTS.md and .openhands/skills of the repository.
       load_project_skills: true,
     },
@@ -119,10 +123,20 @@ export function modelOf(settings: StoredSettings, override: string | null): stri
   return String(llmPayload(settings, override).model ?? DEFAULT_MODEL);
 }
 
-function toolsOf(value: unknown): unknown {
-  return Array.isArray(value)
-    ? value
-    : ['terminal', 'file_editor', 'task_tracker'].map((name) => ({ name, params: {} }));
+function toolsOf(agent: Doc): unknown {
+  const chosen = settingOf(agent, 'tools');
+  if (Array.isArray(chosen)) return chosen;
+  const helpers = settingOf(agent, 'enable_sub_agents') === true ? ['task_tool_set'] : [];
+  return ['terminal', 'file_editor', 'task_tracker', ...helpers].map((name) => ({ name, params: {} }));
+}
+
+const textsOf = (value: unknown): string[] =>
+  Array.isArray(value) ? value.filter((one): one is string => typeof one === 'string') : [];
+
+/** What the profile says first, then what this start says. */
+function suffixOf(...parts: (string | null | undefined)[]): string | null {
+  const said = parts.filter((part) => part != null && part !== '');
+  return said.length === 0 ? null : said.join('\n\n');
 }
 
 function condenserOf(settings: StoredSettings, llm: Doc): Doc | null {

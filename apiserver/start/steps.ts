@@ -24,6 +24,7 @@ import {
   type Step,
   type StepContext,
 } from './context.js';
+import { launchedProfile, launchOf, launchTags } from './launch.js';
 import { conversationPayload, llmPayload, modelOf } from './payload.js';
 import { installHook, prepareRepository, runSetup } from './prepare.js';
 import { workingDirOf } from './repository.js';
@@ -144,19 +145,30 @@ async function startConversation(context: StepContext): Promise<void> {
   const { task, request, prisma, box, agents, config } = context;
   const { ownerId, conversationId } = task;
   const db = ownedBy(prisma, ownerId);
-  const settings = (await settingsStore(db, box, ownerId).read()) ?? emptySettings();
-  const secrets = await secretsOf(db, box, task);
+  const parent = await parentOf(context);
+  const { settings, profile } = launchOf((await settingsStore(db, box, ownerId).read()) ?? emptySettings(), {
+    named: request.agent_profile_id,
+    model: request.llm_model,
+    ...(parent === undefined ? {} : { parent: launchedProfile(parent.tags)?.agent_profile_id ?? null }),
+  });
+  const secrets = await secretsOf(db, box, { task, refs: profile?.secret_refs ?? null });
   const sandbox = await readySandbox(context);
   const agent = agentOf(context, sandbox);
   const workingDir = dirOf(context);
   // The row comes first: the agent's webhooks find it from the first event on.
-  await saveConversation(context, { model: modelOf(settings, request.llm_model), workingDir });
+  await saveConversation(context, {
+    parent,
+    model: modelOf(settings, request.llm_model),
+    tags: { archiveworkspacepath: workingDir, ...launchTags(profile) },
+    workingDir,
+  });
   const payload = conversationPayload({
     conversationId,
     workingDir,
     ownerId,
     request,
     settings,
+    profile,
     secrets,
     hooks: await hooksOf(context, agent),
     mcp: mcpEntry(conversationId, { ...config, providers: await providersOf(db) }),
@@ -189,9 +201,12 @@ async function hooksOf(context: StepContext, agent: AgentEndpoint): Promise<unkn
   return (answer as { hook_config?: unknown } | null)?.hook_config ?? null;
 }
 
-async function saveConversation(context: StepContext, known: { model: string; workingDir: string }): Promise<void> {
+async function saveConversation(
+  context: StepContext,
+  known: { parent: Conversation | undefined; model: string; tags: Record<string, string>; workingDir: string },
+): Promise<void> {
   const { task, request, prisma } = context;
-  const parent = await parentOf(context);
+  const { parent } = known;
   await prisma.conversation.createMany({
     skipDuplicates: true,
     data: [
@@ -208,7 +223,7 @@ async function saveConversation(context: StepContext, known: { model: string; wo
         llmModel: known.model,
         parentId: request.parent_conversation_id,
         public: request.public,
-        tags: { archiveworkspacepath: known.workingDir },
+        tags: known.tags,
         executionStatus: 'idle',
         workingDir: known.workingDir,
       },
