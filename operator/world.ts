@@ -8,6 +8,7 @@ import {
   type SandboxPool,
   type SandboxTemplate,
 } from '../contracts/resources.js';
+import { createFreshCache, type FreshCache } from '../kube/fresh.js';
 import { keyOf } from '../kube/cache.js';
 import type { KubeClient } from '../kube/client.js';
 import {
@@ -26,7 +27,6 @@ import type { KubeMetrics } from '../kube/metrics.js';
 import { startReflector, type Reflector } from '../kube/reflector.js';
 import type { Clock, KubeObject } from '../kube/types.js';
 import { agentTarget } from './agent.js';
-import { createFreshCache, type FreshCache } from './fresh.js';
 import { hasPlace } from './limits/place.js';
 import { waitsFor } from './pool/waiting.js';
 

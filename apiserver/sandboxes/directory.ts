@@ -1,6 +1,6 @@
 /** The Sandboxes of the namespace, kept in memory by a watch: live status without a call to the cluster. */
-import { createCache } from '../../kube/cache.js';
 import type { KubeClient } from '../../kube/client.js';
+import { createFreshCache } from '../../kube/fresh.js';
 import { startReflector } from '../../kube/reflector.js';
 import type { Clock } from '../../kube/types.js';
 import { sessionKey } from '../../contracts/keys.js';
@@ -16,7 +16,7 @@ export interface SandboxDirectory {
   list(): Sandbox[];
   /** The sandbox whose agent server holds this key, or held the one before: a pod on its way out still reports. */
   byKey(key: string): Sandbox | undefined;
-  /** Takes in what a write answered, so that the next read sees it. */
+  /** Takes in what a write answered, so that the next read sees it; nothing when the watch was quicker. */
   learn(sandbox: Sandbox): void;
   forget(id: string): void;
   /** Calls for every change of any sandbox; answers how to stop. */
@@ -38,40 +38,58 @@ export interface DirectoryOptions {
   log: Logger;
 }
 
+/** A sandbox that only a write's answer told of, though it is gone, is seen for this long at most, and some 10 s. */
+const EXPIRE_EVERY_MS = 10_000;
+
 export function startDirectory({ client, namespace, secret, clock, log }: DirectoryOptions): SandboxDirectory {
-  const cache = createCache<Sandbox, 'owner' | 'key'>({
+  const keyOf = (id: string) => `${namespace}/${id}`;
+  const listeners = new Set<SandboxListener>();
+  const tell: SandboxListener = (now, before) => {
+    for (const listener of [...listeners]) listener(now, before);
+  };
+  const cache = createFreshCache<Sandbox, 'owner' | 'key'>({
     indexes: {
       owner: (sandbox) => sandbox.spec.owner,
       key: (sandbox) => keysOf(sandbox, secret),
     },
+    clock,
+    changed: (sandbox, before) => {
+      const now = cache.get(keyOf(sandbox.metadata.name));
+      if (now !== undefined || before !== undefined) tell(now, before);
+    },
   });
-  const listeners = new Set<SandboxListener>();
-  const keyOf = (id: string) => `${namespace}/${id}`;
 
-  const upsert = (sandbox: Sandbox): void => {
-    const before = cache.upsert(sandbox);
-    for (const listener of [...listeners]) listener(sandbox, before);
-  };
-  const remove = (key: string): void => {
-    const before = cache.remove(key);
-    if (before !== undefined) for (const listener of [...listeners]) listener(undefined, before);
-  };
   const reflector = startReflector<Sandbox>({
     client,
     kind: SANDBOX,
     namespace,
     clock,
     log,
-    handler: { upsert, remove: (sandbox) => remove(keyOf(sandbox.metadata.name)) },
+    handler: cache.handler,
   });
+  const stopping = new AbortController();
+  const expiring = (async () => {
+    while (!stopping.signal.aborted) {
+      await clock.sleep(EXPIRE_EVERY_MS, stopping.signal).catch(() => undefined);
+      for (const sandbox of cache.expire(reflector.lastContact())) tell(undefined, sandbox);
+    }
+  })();
 
   return {
     get: (id) => cache.get(keyOf(id)),
     ownedBy: (owner) => cache.by('owner', owner),
     list: () => cache.list(),
     byKey: (key) => cache.by('key', key)[0],
-    learn: upsert,
-    forget: (id) => remove(keyOf(id)),
+    learn(sandbox) {
+      const before = cache.get(keyOf(sandbox.metadata.name));
+      if (cache.note(sandbox)) tell(sandbox, before);
+    },
+    forget(id) {
+      const known = cache.get(keyOf(id));
+      if (known === undefined) return;
+      cache.noteGone(known);
+      tell(undefined, known);
+    },
     listen(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -108,7 +126,10 @@ export function startDirectory({ client, namespace, secret, clock, log }: Direct
     synced: reflector.synced,
     hasSynced: reflector.hasSynced,
     lastContact: reflector.lastContact,
-    stop: () => reflector.stop(),
+    async stop() {
+      stopping.abort();
+      await Promise.all([reflector.stop(), expiring]);
+    },
   };
 }
 

@@ -1,13 +1,13 @@
-/** Pools: decisions as tables, the token bucket, and the cache that knows own writes. */
+/** Pools: decisions as tables and the token bucket. */
 import t from 'tap';
 import type { SandboxPool, SandboxPoolStatus } from '../../contracts/resources.js';
 import type { KubeClient } from '../../kube/client.js';
 import { KubeError } from '../../kube/errors.js';
 import type { Pod } from '../../kube/kinds.js';
 import { createFakeClock } from '../../kube/testing/clock.js';
+import { createFreshCache } from '../../kube/fresh.js';
 import { createClaimer, type ClaimerOptions } from '../claim/claim.js';
 import { timestamp } from '../durations.js';
-import { createFreshCache } from '../fresh.js';
 import { podIndexes } from '../world.js';
 import { container, NOW, podOf, READY, sandboxOf } from '../testing/situations.js';
 import { filled, untilToken } from './bucket.js';
@@ -250,47 +250,6 @@ t.test('token bucket', async (t) => {
   t.equal(untilToken({ tokens: 0.5, at: NOW }, rate), 50);
   t.equal(untilToken({ tokens: 1, at: NOW }, rate), 0);
 });
-
-const versioned = (name: string, resourceVersion: string, uid = 'u') => ({
-  metadata: { name, namespace: 'ns', uid, resourceVersion },
-});
-
-t.test('fresh cache: own writes are known at once and not undone by older events', async (t) => {
-  const clock = createFakeClock();
-  const heard: string[] = [];
-  const cache = createFreshCache({ clock, changed: ({ metadata }) => heard.push(metadata.resourceVersion ?? '') });
-  const version = () => cache.get('ns/a')?.metadata.resourceVersion;
-  cache.handler.upsert(versioned('a', '9'));
-  cache.note(versioned('a', '12'));
-  cache.handler.upsert(versioned('a', '10'));
-  t.equal(version(), '12', 'an event from before the write');
-  cache.note(versioned('a', '11'));
-  t.equal(version(), '12', 'a late answer');
-  cache.handler.upsert(versioned('a', '100'));
-  t.equal(version(), '100');
-  cache.note(versioned('a', '101', 'next'));
-  cache.handler.remove(versioned('a', '100', 'u'));
-  t.equal(version(), '101', 'the end of the one before it');
-  cache.noteGone(versioned('a', '101', 'u'));
-  t.equal(version(), '101');
-  cache.noteGone(versioned('a', '101', 'next'));
-  t.equal(version(), undefined);
-  t.same(heard, ['9', '100'], 'own writes are no news, nor are events that came too late');
-});
-
-t.test(
-  'fresh cache: what a create answered and no watch told is dropped, once the watch has spoken since',
-  async (t) => {
-    const clock = createFakeClock();
-    const cache = createFreshCache({ clock, changed: () => undefined });
-    cache.note(versioned('ghost', '5'));
-    cache.handler.upsert(versioned('real', '6'));
-    cache.note(versioned('real', '7'));
-    t.same(cache.expire(clock.now()), [], 'silence proves nothing');
-    t.same(cache.expire(clock.now() + 60_000), ['ns/ghost']);
-    t.ok(cache.get('ns/real'));
-  },
-);
 
 function claimerOf(
   pods: Pod[],

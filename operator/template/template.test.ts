@@ -5,7 +5,7 @@ import type { KubeClient, WriteOptions } from '../../kube/client.js';
 import { KubeError } from '../../kube/errors.js';
 import { createFakeClock } from '../../kube/testing/clock.js';
 import type { Kind, KubeObject } from '../../kube/types.js';
-import { createFreshCache } from '../fresh.js';
+import { createFreshCache } from '../../kube/fresh.js';
 import { createTemplateReconciler } from './reconcile.js';
 
 const installation = { secret: 's'.repeat(32), sandboxImage: 'x', uiOrigins: [] };

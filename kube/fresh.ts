@@ -1,24 +1,24 @@
 /**
- * A cache that also knows the operator's own writes. A watch tells them some milliseconds later; a decision made in
- * between on the old state would claim a second pod or create one too many.
+ * A cache that also knows this program's own writes. A watch tells them some milliseconds later, or was quicker than the
+ * write's answer: a decision made on the old state would claim a second pod, create one too many, or wait for what was.
  */
-import { createCache, keyOf, type Cache, type IndexFunctions } from '../kube/cache.js';
-import type { ReflectorHandler } from '../kube/reflector.js';
-import type { Clock, KubeObject } from '../kube/types.js';
+import { createCache, keyOf, type Cache, type IndexFunctions } from './cache.js';
+import type { ReflectorHandler } from './reflector.js';
+import type { Clock, KubeObject } from './types.js';
 
 export interface FreshCache<T extends KubeObject, Index extends string = string> extends Pick<
   Cache<T, Index>,
   'get' | 'by' | 'first' | 'count' | 'list'
 > {
-  /** Takes in what a write answered, unless the watch was faster. */
-  note(object: T): void;
+  /** Takes in what a write answered, unless the watch was faster. Answers whether it did. */
+  note(object: T): boolean;
   /** The server said that it does not exist. */
   noteGone(object: { metadata: { name: string; namespace?: string | undefined; uid?: string | undefined } }): void;
   /**
    * Drops objects that a create answered and the watch never told (it was cut, and they were gone at the re-list). `heardAt`
-   * is when the watch last said anything: silence proves nothing. Answers their keys. Call it now and then.
+   * is when the watch last said anything: silence proves nothing. Answers them. Call it now and then.
    */
-  expire(heardAt: number): string[];
+  expire(heardAt: number): T[];
   handler: Required<Pick<ReflectorHandler<T>, 'upsert' | 'remove'>>;
 }
 
@@ -42,10 +42,11 @@ export function createFreshCache<T extends KubeObject, Index extends string = ne
     note(object) {
       const key = keyOf(object);
       const known = cache.get(key);
-      if (known !== undefined && !isOlder(known, object)) return;
+      if (known !== undefined && !isOlder(known, object)) return false;
       delete object.metadata.managedFields;
       if (known === undefined) unconfirmed.set(key, options.clock.now());
       cache.upsert(object);
+      return true;
     },
     noteGone(object) {
       const known = cache.get(keyOf(object));
@@ -53,11 +54,10 @@ export function createFreshCache<T extends KubeObject, Index extends string = ne
     },
     expire(heardAt) {
       const keys = [...unconfirmed].filter(([, at]) => at + CONFIRMED_WITHIN_MS < heardAt).map(([key]) => key);
-      for (const key of keys) {
+      return keys.flatMap((key) => {
         unconfirmed.delete(key);
-        cache.remove(key);
-      }
-      return keys;
+        return cache.remove(key) ?? [];
+      });
     },
     handler: {
       upsert(object) {
