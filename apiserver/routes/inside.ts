@@ -5,6 +5,7 @@ import { AgentError, endpointOf, type AgentEndpoint, type AgentHttp } from '../a
 import { listFiles } from '../agent/listing.js';
 import { hooksOf, skillsOf } from '../conversations/brought.js';
 import { findConversation, runningAgent } from '../conversations/find.js';
+import { planFileOf } from '../conversations/plan.js';
 import type { Conversation } from '../db/generated/client.js';
 import type { OwnedDb } from '../db/owned.js';
 import type { Deps } from '../deps.js';
@@ -79,7 +80,7 @@ export function insideRoutes(app: Api, deps: Deps): void {
 
 async function readFile(deps: Deps, owned: OwnedDb, wanted: { id: string; file: string | undefined }): Promise<string> {
   const conversation = await findConversation(owned, wanted.id);
-  const file = wanted.file ?? `${conversation.workingDir}/PLAN.md`;
+  const file = wanted.file ?? planFileOf(conversation.workingDir);
   const agent = runningAgent(deps, conversation);
   const answer = await deps.agents.send(agent, {
     path: `/api/file/download?path=${encodeURIComponent(file)}`,

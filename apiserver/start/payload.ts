@@ -1,6 +1,7 @@
 /** What the agent server is told to start: settings, model, skills, secrets, first message. Pure. */
 import { conversationDashed } from '../../contracts/names.js';
 import { sandboxUrl, type GatewayAddress } from '../../contracts/urls.js';
+import { planFileOf } from '../conversations/plan.js';
 import { llmOf, settingOf, type StoredSettings } from '../settings/model.js';
 import { DEFAULT_MODEL } from '../settings/fields.js';
 import type { AgentProfile } from '../settings/profile-schema.js';
@@ -93,7 +94,7 @@ const plannerOf = (workingDir: string, condenser: Doc | null): Doc => ({
   tools: [
     { name: 'glob', params: {} },
     { name: 'grep', params: {} },
-    { name: 'planning_file_editor', params: { plan_path: `${workingDir}/.agents_tmp/PLAN.md` } },
+    { name: 'planning_file_editor', params: { plan_path: planFileOf(workingDir) } },
   ],
   system_prompt_filename: 'system_prompt_planning.j2',
   mcp_config: {},

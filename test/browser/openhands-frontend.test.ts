@@ -1,6 +1,7 @@
 /**
  * OpenHands' own web frontend, unmodified (the npm package @openhands/agent-canvas, in its cloud mode), in a real Chromium
- * against the real programs: login by a code, a conversation, its files, a pause and the way back.
+ * against the real programs: login by a code, a conversation of the active agent profile, its files, a plan, a pause and the way
+ * back.
  * SANDLOT_TEST_OPENHANDS_FRONTEND names the package's folder; without it the suite is skipped, saying so.
  */
 import { readFileSync } from 'node:fs';
@@ -39,6 +40,7 @@ t.test("OpenHands' frontend with Sandlot as its cloud", { skip, timeout: 240_000
   // Its first screen wants a model with a key; the line runner needs none.
   const llm = { model: 'builtin/line-runner', api_key: 'not-needed' };
   await ask(`${stack.api}/api/v1/settings`, { method: 'POST', body: { agent_settings_diff: { llm } } });
+  const profile = await activeProfile(stack.api, llm);
   const context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
   const page = await context.newPage();
   const shot = (name: string) => picture(page, `openhands-${name}`);
@@ -71,7 +73,24 @@ t.test("OpenHands' frontend with Sandlot as its cloud", { skip, timeout: 240_000
     await until('the end of the run', async () => (await conversationOf(stack, id))?.execution_status === 'finished');
     await answers(page, 2);
     await shot('conversation');
-    t.match(await conversationOf(stack, id), { sandbox_status: 'RUNNING' });
+    t.match(await conversationOf(stack, id), {
+      sandbox_status: 'RUNNING',
+      launched_agent_profile: { agent_profile_id: profile },
+    });
+  });
+
+  await t.test('its planner is a sub-conversation that only plans', async (t) => {
+    await page.getByText('Code', { exact: true }).first().click();
+    await shot('modes');
+    await page.getByText('Plan', { exact: true }).first().click();
+    const plan = await until('the planner', async () => {
+      const { sub_conversation_ids: plans } = (await conversationOf(stack, id)) as { sub_conversation_ids?: string[] };
+      return plans?.[0];
+    });
+    await shot('plan');
+    t.match(await conversationOf(stack, plan), { parent_conversation_id: id, sandbox_status: 'RUNNING' });
+    await page.getByText('Plan', { exact: true }).first().click();
+    await page.getByText('Code', { exact: true }).first().click();
   });
 
   await t.test('the files that it lists are those that the agent wrote', async (t) => {
@@ -98,6 +117,17 @@ t.test("OpenHands' frontend with Sandlot as its cloud", { skip, timeout: 240_000
 
   t.same(refused(), [], 'nothing that it asked of the API was refused');
 });
+
+/** A profile that new conversations begin with; answers its id. */
+async function activeProfile(api: string, llm: object): Promise<string> {
+  await ask(`${api}/api/v1/settings/profiles/lines`, { method: 'POST', body: { llm } });
+  const at = `${api}/api/agent-profiles`;
+  await ask(`${at}/everyday`, { method: 'POST', body: { llm_profile_ref: 'lines' } });
+  const { profiles } = (await ask(at)).body as { profiles: { id: string }[] };
+  const id = profiles[0]?.id ?? '';
+  await ask(`${at}/${id}/activate`, { method: 'POST', body: {} });
+  return id;
+}
 
 const composer = (page: Page) => page.locator('[contenteditable=true]').first();
 /** The line runner says of each line how it went. */
