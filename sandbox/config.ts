@@ -44,6 +44,10 @@ const schema = z.object({
   SANDLOT_WORKSPACE_ROOT: z.string().default('/workspace'),
   /** What all sandboxes of a machine and user share: the installation of VS Code. */
   SANDLOT_CACHE_DIR: z.string().optional(),
+  /** The marketplace of public plugins and skills: github:owner/name, or the address of a git repository. */
+  SANDLOT_EXTENSIONS: z.string().default('github:OpenHands/extensions'),
+  /** Its branch, tag or commit. */
+  EXTENSIONS_REF: z.string().default('main'),
 });
 
 export interface ServerConfig {
@@ -66,6 +70,7 @@ export interface ServerConfig {
   leaseTtlSeconds: number;
   vscode: { enabled: boolean; port: number; basePath: string | null; cache: string };
   runtimeIdleTimeoutSeconds: number | null;
+  extensions: { source: string; ref: string };
   appBackendUrl: string | null;
   /** Variables that processes of the sandbox inherit: neither keys nor the server's own settings. */
   commandEnv: Record<string, string>;
@@ -103,6 +108,7 @@ export function readServerConfig(env: NodeJS.ProcessEnv, argv: string[] = []): S
       cache: values.SANDLOT_CACHE_DIR ?? cacheFolder(env),
     },
     runtimeIdleTimeoutSeconds: values.OH_RUNTIME_IDLE_TIMEOUT_SECONDS ?? null,
+    extensions: { source: values.SANDLOT_EXTENSIONS, ref: values.EXTENSIONS_REF },
     appBackendUrl: values.OH_APP_BACKEND_PUBLIC_URL ?? null,
     commandEnv: { ...commandEnvironment(env), [POD_MARK]: randomUUID() },
     unknownVariables: unknownOf(env),

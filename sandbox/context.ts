@@ -5,6 +5,7 @@ import type { Conversations } from './conversations/service.js';
 import type { PathMap } from './conversations/workspace.js';
 import type { Clock } from './seam.js';
 import type { BashService } from './services/bash.js';
+import type { Extensions } from './services/installed/index.js';
 import type { ProfileStore } from './services/profiles.js';
 import type { Settings } from './services/settings.js';
 import type { VscodeService } from './vscode/service.js';
@@ -29,6 +30,7 @@ export interface Context {
   readonly vscode: VscodeService;
   readonly settings: Settings;
   readonly profiles: ProfileStore;
+  readonly extensions: Extensions;
   readonly log: Logger;
   readonly clock: Clock;
 }

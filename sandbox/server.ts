@@ -20,6 +20,7 @@ import { eventRoutes } from './routes/events.js';
 import { fileRoutes } from './routes/files.js';
 import { gitRoutes } from './routes/git.js';
 import { initRoutes } from './routes/init.js';
+import { installedRoutes } from './routes/installed.js';
 import { mcpRoutes } from './routes/mcp.js';
 import { miscRoutes, vscodeRoutes } from './routes/misc.js';
 import { openAiRoutes } from './routes/openai.js';
@@ -32,6 +33,7 @@ import { workspaceRoutes } from './routes/workspace.js';
 import { workspacesRoutes } from './routes/workspaces.js';
 import type { AgentRuntime, Clock } from './seam.js';
 import { createBash } from './services/bash.js';
+import { createExtensions } from './services/installed/index.js';
 import { createProfiles } from './services/profiles.js';
 import { createSettings } from './services/settings.js';
 import { serveSockets, type Sockets } from './sockets/upgrade.js';
@@ -106,6 +108,7 @@ function createContext(options: ServerOptions): Context {
   });
   const settings = createSettings(current);
   const profiles = createProfiles(settings);
+  const extensions = createExtensions({ config: current, toLocal: paths.toLocal, clock });
   const context: Context = {
     config,
     initKey: config.secretKey,
@@ -114,11 +117,22 @@ function createContext(options: ServerOptions): Context {
     lastActivity: clock.monotonic(),
     paths,
     webhooks,
-    conversations: createConversations({ config: current, paths, webhooks, runtime, profiles, touch, log, clock }),
+    conversations: createConversations({
+      config: current,
+      paths,
+      webhooks,
+      runtime,
+      profiles,
+      extensions,
+      touch,
+      log,
+      clock,
+    }),
     bash: createBash({ config: current, paths, touch, clock, log }),
     vscode: createVscode({ config: current, paths, touch, log }),
     settings,
     profiles,
+    extensions,
     log,
     clock,
   };
@@ -162,6 +176,7 @@ function addRoutes(
     miscRoutes(api, context);
     mcpRoutes(api, context);
     pluginRoutes(api, context);
+    installedRoutes(api, context);
     settingsRoutes(api, context);
     settingsMcpRoutes(api, context);
     workspacesRoutes(api, context);

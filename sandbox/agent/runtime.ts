@@ -12,7 +12,7 @@ import { appendCallError, RESTARTED } from './actions.js';
 import { condenseNow, condenserOf } from './condense.js';
 import { runHooks } from './hooks.js';
 import { runLoop } from './run.js';
-import { calledSkills, calledText, skillsOf, skillsText, type KnownSkill } from './skills.js';
+import { calledSkills, calledText, skillsOf, skillsText, type KnownSkill, type SkillPlaces } from './skills.js';
 import { contentText, text } from '../tools/tool.js';
 import { answerQuestion, makeTitle, tryModel } from './side.js';
 import { systemPromptEvent } from './system-prompt.js';
@@ -35,6 +35,11 @@ async function endSession(worker: Worker): Promise<void> {
   );
 }
 
+const placesOf = (conversation: AgentConversation): SkillPlaces => ({
+  workspaceDir: conversation.workspaceDir,
+  home: conversation.commandEnvironment()['HOME'] ?? null,
+});
+
 /** Writes the SystemPromptEvent when the branch has none. Called inside the lock. */
 async function ensureSystemPrompt(worker: Worker): Promise<void> {
   await startSession(worker);
@@ -44,7 +49,7 @@ async function ensureSystemPrompt(worker: Worker): Promise<void> {
   const missing = await worker.connected();
   const env = conversation.commandEnvironment();
   const agent = conversation.settings().agent;
-  const skills = skillsText(await skillsOf(agent, conversation.workspaceDir));
+  const skills = skillsText(await skillsOf(agent, placesOf(conversation)));
   const facts = {
     workingDir: conversation.workspaceDir,
     workerPorts: [env['WORKER_1'], env['WORKER_2']].filter((port): port is string => port !== undefined && port !== ''),
@@ -58,8 +63,8 @@ async function ensureSystemPrompt(worker: Worker): Promise<void> {
 /** Skills that the message calls by a keyword, and that the model was not given before. */
 async function skillsFor(worker: Worker, message: Message): Promise<KnownSkill[]> {
   const { conversation } = worker;
-  const skills = await skillsOf(conversation.settings().agent, conversation.workspaceDir);
-  if (skills.every((skill) => skill.keywords.length === 0)) return [];
+  const skills = await skillsOf(conversation.settings().agent, placesOf(conversation));
+  if (skills.every((skill) => skill.keywords.length === 0 && !skill.late)) return [];
   const { events } = await worker.view.refresh();
   const before = new Set(events.flatMap((event) => (event.kind === 'MessageEvent' ? event.activated_skills : [])));
   return calledSkills(skills, contentText(message.content), before);

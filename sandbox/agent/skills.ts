@@ -1,5 +1,6 @@
 /** Skills: instructions of the client and of the repository, given always, on a keyword, or named for reading on demand. */
 import type { AgentConfig } from '../../contracts/agent/requests.js';
+import { userSkills } from '../services/installed/skills.js';
 import { projectSkills } from '../services/skills.js';
 
 export interface KnownSkill {
@@ -11,6 +12,8 @@ export interface KnownSkill {
   onDemand: boolean;
   description: string | null;
   source: string | null;
+  /** Came after the instructions: it is given with the next message, once. */
+  late: boolean;
 }
 
 const CONTENT_LIMIT = 20_000;
@@ -34,22 +37,33 @@ export function clientSkill(given: Record<string, unknown>): KnownSkill | undefi
     onDemand: keywords.length === 0 && given['is_agentskills_format'] === true && source !== null,
     description: textOf(given['description']),
     source,
+    late: given['late'] === true,
   };
 }
 
-/** All skills of an agent; those of the repository when it asks for them, or says nothing of its context. */
-export async function skillsOf(agent: AgentConfig, workspaceDir: string): Promise<KnownSkill[]> {
+export interface SkillPlaces {
+  workspaceDir: string;
+  /** The user's, where skills are installed; null without one. */
+  home: string | null;
+}
+
+/** All skills of an agent; those of the repository and the user when it asks for them, or says nothing of its context. */
+export async function skillsOf(agent: AgentConfig, { workspaceDir, home }: SkillPlaces): Promise<KnownSkill[]> {
   const context = agent.agent_context;
   const given = (context?.skills ?? []).flatMap((skill) => clientSkill(skill) ?? []);
   const wantsProject = context === null || context['load_project_skills'] === true;
   const project = wantsProject ? await projectSkills(workspaceDir).catch(() => []) : [];
-  const found = project.map(({ name, content, triggers, source }): KnownSkill => ({
+  const wantsUsers = context === null || context['load_user_skills'] === true;
+  const users = wantsUsers && home !== null ? await userSkills(home).catch(() => []) : [];
+  const ofUser = users.filter((skill) => !project.some((other) => other.name === skill.name));
+  const found = [...project, ...ofUser].map(({ name, content, triggers, source }): KnownSkill => ({
     name,
     content,
     keywords: triggers,
     onDemand: triggers.length === 0 && source.endsWith('/SKILL.md'),
     description: content.split('\n').find((line) => /\w/.test(line)) ?? null,
     source,
+    late: false,
   }));
   const disabled = new Set(textsOf(context?.['disabled_skills']));
   const all = [...given, ...found.filter((skill) => !given.some((other) => other.name === skill.name))];
@@ -83,13 +97,15 @@ export function skillsText(skills: KnownSkill[]): string | undefined {
     .join('\n\n');
 }
 
-/** The skills whose keyword stands in the message, without those that were given before. Pure. */
+/** The skills whose keyword stands in the message, or that are due without one, without those that were given before. Pure. */
 export function calledSkills(skills: KnownSkill[], message: string, before: ReadonlySet<string>): KnownSkill[] {
   const words = message.toLowerCase();
   return skills.filter(
     (skill) =>
       !before.has(skill.name) &&
-      skill.keywords.some((keyword) => keyword !== '' && words.includes(keyword.toLowerCase())),
+      (skill.keywords.length === 0
+        ? skill.late
+        : skill.keywords.some((keyword) => keyword !== '' && words.includes(keyword.toLowerCase()))),
   );
 }
 

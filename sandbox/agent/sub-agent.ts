@@ -42,7 +42,7 @@ export function subAgentsOf(conversation: AgentConversation): SubAgents | undefi
       }),
     async create(definition, description) {
       const parent = conversation.settings();
-      const skills = definition.skills.length === 0 ? [] : await skillsOf(parent.agent, workspaceDir);
+      const skills = definition.skills.length === 0 ? [] : await skillsOf(parent.agent, { workspaceDir, home: home() });
       const model = inherits(definition) ? undefined : await conversation.profiles?.find(definition.model);
       return children.create({
         description,

@@ -75,7 +75,7 @@ const modelsOf = (conversation: AgentConversation, profiles: Profiles): Models =
 async function openMcp(
   conversation: AgentConversation,
   agent: AgentConfig,
-  tools: Map<string, Tool>,
+  { tools, others }: { tools: Map<string, Tool>; others: boolean },
 ): Promise<McpServers | undefined> {
   if (Object.keys(agent.mcp_config).length === 0) return undefined;
   const { openMcpServers } = await import('../tools/mcp/servers.js');
@@ -85,13 +85,30 @@ async function openMcp(
     environment: () => terminalEnvironment(conversation.commandEnvironment()),
     secretsFor: (words) => conversation.secrets.forCommand(words),
     wanted: toolFilter(agent.filter_tools_regex),
+    others,
     log: conversation.log,
   });
 }
 
 export function createWorker(conversation: AgentConversation): Worker {
   const { tools, missing } = toolsOf(conversation, conversation.settings().agent);
-  let mcp: Promise<McpServers | undefined> | undefined;
+  const connections: Promise<McpServers | undefined>[] = [];
+  const connecting = new Set<string>();
+  /** Those that a plugin brought meanwhile, too. */
+  const connectNew = () => {
+    const { agent } = conversation.settings();
+    const servers = Object.entries((agent.mcp_config['mcpServers'] ?? agent.mcp_config) as Record<string, unknown>);
+    const fresh = servers.filter(([name]) => !connecting.has(name));
+    if (fresh.length === 0) return;
+    for (const [name] of fresh) connecting.add(name);
+    connections.push(
+      openMcp(
+        conversation,
+        { ...agent, mcp_config: Object.fromEntries(fresh) },
+        { tools, others: connections.length > 0 },
+      ),
+    );
+  };
   const background = createBackground();
   let prepared: Promise<unknown> | undefined;
   const open = (config: LlmConfig): Llm => openLlm(config, { clock: conversation.clock, log: conversation.log });
@@ -100,11 +117,11 @@ export function createWorker(conversation: AgentConversation): Worker {
     tools,
     connected: async () => {
       prepared ??= Promise.all([...tools.values()].map(async (tool) => tool.prepare?.()));
-      mcp ??= openMcp(conversation, conversation.settings().agent, tools);
+      connectNew();
       await prepared;
-      const servers = await mcp;
-      await servers?.settled();
-      return [...missing, ...(servers?.problems ?? [])];
+      const servers = (await Promise.all(connections)).filter((each) => each !== undefined);
+      await Promise.all(servers.map((each) => each.settled()));
+      return [...missing, ...servers.flatMap((each) => each.problems)];
     },
     view: createViewReader(conversation),
     unmasked: new Map(),
@@ -115,7 +132,7 @@ export function createWorker(conversation: AgentConversation): Worker {
     llm: () => open(conversation.settings().agent.llm),
     close: async () => {
       background.end();
-      await (await mcp)?.close();
+      await Promise.all(connections.map(async (opened) => (await opened)?.close()));
       await Promise.all(
         [...tools.values()].map(async (tool) => {
           await tool

@@ -79,6 +79,59 @@ t.test('a conversation has what its plugins bring', async (t) => {
   });
 });
 
+t.test('a plugin is loaded by name from a marketplace, while the conversation goes on', async (t) => {
+  const dir = folder(t);
+  const { url } = repository(dir);
+  const shop = (name: string, plugins: unknown[]) => {
+    mkdirSync(join(dir, name, '.plugin'), { recursive: true });
+    writeFileSync(join(dir, name, '.plugin/marketplace.json'), JSON.stringify({ name, owner: { name: 'o' }, plugins }));
+    return { name, source: join(dir, name) };
+  };
+  const weather = { name: 'weather', source: { source: 'url', url, path: 'plugins/weather' } };
+  const one = shop('one', [weather, { name: 'twice', source: './twice' }, { name: 'out', source: '../../out' }]);
+  const two = shop('two', [{ name: 'twice', source: './twice' }]);
+  const registered_marketplaces = [one, two, { name: 'gone', source: '${WHERE}' }];
+  const server = await startHere(dir);
+  t.teardown(() => server.close());
+  const call = caller(server.url);
+  const given = lineRunner({ secrets: { WHERE: join(dir, 'gone') }, initial_message: says('true') });
+  const agent = { ...(given['agent'] as object), agent_context: { registered_marketplaces } };
+  const { id } = (await call('POST', '/api/conversations', { ...given, agent })).body as { id: string };
+  await until(() => statusOf(call, id), (status) => status === 'finished'); // prettier-ignore
+  const load = (plugin_ref: string) => call('POST', `/api/conversations/${id}/load_plugin`, { plugin_ref });
+
+  t.same((await load('weather')).body, { success: true });
+  t.match((await call('GET', `/api/conversations/${id}?include_skills=true`)).body, {
+    agent: { agent_context: { skills: [{ name: 'rain' }, {}] }, mcp_config: { sky: { enabled: false } } },
+    hook_config: { user_prompt_submit: [{}] },
+  });
+  await call('POST', `/api/conversations/${id}/events`, says('echo umbrella'));
+  await until(() => statusOf(call, id), (status) => status === 'finished'); // prettier-ignore
+  const info = (await call('GET', `/api/conversations/${id}`)).body;
+  t.match(info, { activated_knowledge_skills: ['rain'] }, 'the next message finds its skills');
+  t.equal((await call('GET', `/api/file/download?path=${dir}/said.txt`)).status, 200, 'and its hooks');
+
+  const cases: [string, number, RegExp][] = [
+    ['none', 404, /'none' not found in any/],
+    ['none@two', 404, /'none' not found in marketplace 'two'/],
+    ['weather@three', 404, /Marketplace 'three' is not registered/],
+    ['twice', 400, /ambiguous.*one, two/],
+    ['twice@two', 400, /no such folder/],
+    ['out', 400, /inside the marketplace/],
+    ['weather@gone', 400, /The marketplace .*gone cannot be used: there is no such folder/],
+    ['@one', 400, /plugin_ref must be/],
+  ];
+  for (const [reference, status, why] of cases) {
+    const answer = await load(reference);
+    t.equal(answer.status, status, reference);
+    t.match((answer.body as { detail: string }).detail, why);
+  }
+  const bare = (await call('POST', '/api/conversations', lineRunner())).body as { id: string };
+  const refused = await call('POST', `/api/conversations/${bare.id}/load_plugin`, { plugin_ref: 'weather' });
+  t.equal(refused.status, 400);
+  t.match(refused.body, { detail: /No marketplaces registered/ });
+});
+
 t.test('a plugin that cannot be used: why, without its password, and no conversation', async (t) => {
   const dir = folder(t);
   const { url } = repository(dir);

@@ -24,16 +24,20 @@ export interface BringOptions {
   timeoutMs?: number;
 }
 
-const TIMEOUT_MS = 60_000;
+export const TIMEOUT_MS = 60_000;
 
-/** Fetches and reads them, in order. Throws HttpError 400 for the first that cannot be used. */
-export async function bringPlugins(given: readonly PluginSource[], options: BringOptions): Promise<Brought[]> {
-  const { config, paths, secrets } = options;
-  const values = Object.fromEntries(
+/** Those that are known without asking anybody. Pure. */
+export const staticValues = (secrets: Readonly<Record<string, SecretSource>>): Record<string, string> =>
+  Object.fromEntries(
     Object.entries(secrets).flatMap(([name, source]) =>
       source.kind === 'StaticSecret' && typeof source.value === 'string' ? [[name, source.value]] : [],
     ),
   );
+
+/** Fetches and reads them, in order. Throws HttpError 400 for the first that cannot be used. */
+export async function bringPlugins(given: readonly PluginSource[], options: BringOptions): Promise<Brought[]> {
+  const { config, paths, secrets } = options;
+  const values = staticValues(secrets);
   const brought: Brought[] = [];
   for (const each of given) {
     const fetched = await fetchPlugin(withSecrets(each, values), {
@@ -47,35 +51,49 @@ export async function bringPlugins(given: readonly PluginSource[], options: Brin
   return brought;
 }
 
-/** A record with them in it; what a plugin brings wins over what has the same name. Pure. */
-export function withPlugins(record: ConversationRecord, brought: readonly Brought[]): ConversationRecord {
-  if (brought.length === 0) return record;
-  const plugins = brought.map(({ plugin }) => plugin);
-  // Without a context, the skills of the repository are given: they stay.
-  const context = record.agent.agent_context ?? { load_project_skills: true };
+/**
+ * A record with them in it; what a plugin brings wins over what has the same name. Those of the sandbox (`local`) give way:
+ * to plugins of the same name, and to skills and servers of the client. Pure.
+ */
+export function withPlugins(
+  record: ConversationRecord,
+  brought: readonly Brought[],
+  local: readonly Plugin[] = [],
+): ConversationRecord {
+  const named = brought.map(({ plugin }) => plugin);
+  const ambient = local.filter(({ manifest }) => !named.some((plugin) => plugin.manifest.name === manifest.name));
+  const plugins = [...ambient, ...named];
+  if (plugins.length === 0) return record;
+  // Without a context, the skills of the repository and the user are given: they stay.
+  const context = record.agent.agent_context ?? { load_project_skills: true, load_user_skills: true };
   const skills = new Map<unknown, Record<string, unknown>>();
-  for (const skill of [...(context.skills ?? []), ...plugins.flatMap((plugin) => plugin.skills)])
+  const skillsOf = (those: readonly Plugin[]) => those.flatMap((plugin) => plugin.skills);
+  for (const skill of [...skillsOf(ambient), ...(context.skills ?? []), ...skillsOf(named)])
     skills.set(skill['name'], skill);
   const hooks = [
     ...(record.hookConfig === null ? [] : [hookConfigSchema.parse(record.hookConfig)]),
     ...plugins.flatMap((plugin) => plugin.hooks ?? []),
   ];
   const config = record.agent.mcp_config;
-  const servers = { ...((config['mcpServers'] ?? config) as Record<string, unknown>) };
+  const servers = Object.assign({}, ...ambient.map((plugin) => plugin.mcpServers)) as Record<string, unknown>;
+  Object.assign(servers, config['mcpServers'] ?? config, ...named.map((plugin) => plugin.mcpServers));
   return {
     ...record,
     agent: {
       ...record.agent,
       agent_context: { ...context, skills: [...skills.values()] },
-      mcp_config: Object.assign(servers, ...plugins.map((plugin) => plugin.mcpServers)) as Record<string, unknown>,
+      mcp_config: servers,
     },
     hookConfig: mergeHooks(hooks),
     agentDefinitions: [...plugins.flatMap((plugin) => plugin.agents), ...(record.agentDefinitions ?? [])],
-    plugins: brought.map(({ given, fetched }) => ({
-      source: shownSource(given.source),
-      resolved_ref: fetched.resolvedRef,
-      repo_path: given.repo_path ?? null,
-      original_ref: given.ref ?? null,
-    })),
+    plugins: [
+      ...record.plugins,
+      ...brought.map(({ given, fetched }) => ({
+        source: shownSource(given.source),
+        resolved_ref: fetched.resolvedRef,
+        repo_path: given.repo_path ?? null,
+        original_ref: given.ref ?? null,
+      })),
+    ],
   };
 }

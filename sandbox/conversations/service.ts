@@ -6,6 +6,8 @@ import type { Logger } from '../../process/log.js';
 import type { ServerConfig } from '../config.js';
 import { HttpError } from '../http/errors.js';
 import type { AgentRuntime, Clock } from '../seam.js';
+import type { Extensions } from '../services/installed/index.js';
+import { localPlugins } from '../services/plugins/local.js';
 import type { ProfileStore } from '../services/profiles.js';
 import type { Webhooks } from '../webhooks/webhooks.js';
 import { createChildren } from './children.js';
@@ -51,6 +53,7 @@ export interface ConversationsOptions {
   webhooks: Webhooks;
   runtime: () => Promise<AgentRuntime>;
   profiles: ProfileStore;
+  extensions: Extensions;
   touch: () => void;
   log: Logger;
   clock: Clock;
@@ -120,7 +123,9 @@ export function createConversations(options: ConversationsOptions): Conversation
     if (known !== undefined) return { record: known, created: false };
     if (request.initial_message != null && !slots.free()) throw runLimitReached();
     const profiles = await options.profiles.current();
-    const made = withPlugins(newRecord(request, { now: clock.now() * 1000, known: profiles }), plugins);
+    const { extensions } = options;
+    const local = await localPlugins({ projectDir: null, home: extensions.home(), installed: extensions.plugins });
+    const made = withPlugins(newRecord(request, { now: clock.now() * 1000, known: profiles }), plugins, local);
     const opened = await holdings.add(made);
     const parent = made.parentId === null ? undefined : await live(made.parentId);
     await parent?.conversation.update((r) => r.childIds.push(made.id));

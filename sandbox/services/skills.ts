@@ -59,6 +59,13 @@ export async function projectSkills(folder: string): Promise<Skill[]> {
   return skills;
 }
 
+/** The skill of a folder; undefined without a readable SKILL.md. */
+export async function skillAt(folder: string): Promise<Skill | undefined> {
+  const path = join(folder, 'SKILL.md');
+  const text = await textOf(path);
+  return text === undefined ? undefined : parseSkill(path, text);
+}
+
 /** `name.md` files, and `name/SKILL.md` folders. */
 async function markdownIn(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
@@ -71,6 +78,12 @@ async function markdownIn(folder: string): Promise<string[]> {
           : [],
     )
     .sort();
+}
+
+/** What lies in these skill folders, as the wire has it; those without a readable SKILL.md are left out. */
+export async function skillsIn(folders: readonly string[]): Promise<Record<string, unknown>[]> {
+  const found = await Promise.all(folders.slice(0, MAX_SKILLS).map((folder) => skillAt(folder)));
+  return found.flatMap((skill) => (skill === undefined ? [] : [skillInfo(skill)]));
 }
 
 async function textOf(path: string): Promise<string | undefined> {

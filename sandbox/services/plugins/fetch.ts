@@ -1,7 +1,7 @@
 /** Brings a plugin onto this machine. */
 import { createHash } from 'node:crypto';
-import { mkdtemp, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdtemp, realpath, rename, rm } from 'node:fs/promises';
+import { join, sep } from 'node:path';
 import { ensureFolder } from '../../conversations/record.js';
 import { badRequest, HttpError } from '../../http/errors.js';
 import { git, isFolder } from '../git/run.js';
@@ -15,6 +15,8 @@ export interface FetchOptions {
   /** Variables of the sandbox; those of proxies and certificates count. */
   env: Readonly<Record<string, string>>;
   timeoutMs: number;
+  /** What it is, for people. */
+  word?: 'plugin' | 'skill' | 'marketplace';
 }
 
 export interface Fetched {
@@ -28,7 +30,8 @@ const NETWORK = /^(https?_proxy|no_proxy|all_proxy|ssl_cert_(file|dir)|git_ssl_c
 /** Throws HttpError 400 with a reason that shows no password. */
 export async function fetchPlugin(given: PluginSource, options: FetchOptions): Promise<Fetched> {
   const place = placeOf(given);
-  const wrong = (why: string) => badRequest(`The plugin ${shownSource(given.source)} cannot be used: ${why}`);
+  const wrong = (why: string) =>
+    badRequest(`The ${options.word ?? 'plugin'} ${shownSource(given.source)} cannot be used: ${why}`);
   if (typeof place === 'string') throw wrong(place);
   if (place.at === 'folder') {
     const path = join(options.toLocal(place.path), given.repo_path ?? '');
@@ -41,6 +44,9 @@ export async function fetchPlugin(given: PluginSource, options: FetchOptions): P
   });
   const path = join(folder, place.path);
   if (!(await isFolder(path))) throw wrong(`the repository has no folder ${place.path}`);
+  // A link of the repository may lead anywhere on this machine.
+  const [top, real] = await Promise.all([realpath(folder), realpath(path)]);
+  if (real !== top && !real.startsWith(`${top}${sep}`)) throw wrong(`the folder ${place.path} is a link out of the repository`); // prettier-ignore
   return { path, resolvedRef: commit };
 }
 

@@ -12,6 +12,8 @@ export interface McpOptions {
   secretsFor(text: string): Promise<Record<string, string>>;
   /** Whether the agent wants the tool of that name. */
   wanted(name: string): boolean;
+  /** Whether other servers are connected already: then tools are called by their server's name, too. */
+  others?: boolean;
   log: Logger;
 }
 
@@ -35,7 +37,11 @@ export async function openMcpServers(tools: Map<string, Tool>, options: McpOptio
   const { servers, problems } = mcpServersOf(options.config);
   const opened = await Promise.all(
     servers.map(async (server) => {
-      const one = createServer(server, { tools, options, prefix: servers.length > 1 ? `${server.name}_` : '' });
+      const one = createServer(server, {
+        tools,
+        options,
+        prefix: servers.length > 1 || options.others === true ? `${server.name}_` : '',
+      });
       try {
         await one.refresh();
       } catch (error) {
