@@ -12,7 +12,7 @@ import { renderEmpty, type Answer, type Reason } from './answers.js';
 import { authorize, isCurrent, type Grant, type Passes, type Verdict } from './authorize.js';
 import { cookieForm, guestForm, setCookie, type CookieForm } from './cookies.js';
 import { eventsRequest, type EventsRequest } from './events/request.js';
-import { fieldOf, isForm, isNavigation, queryOf, type RequestHead } from './http/request.js';
+import { fieldOf, isForm, isNavigation, pathOf, queryOf, type RequestHead } from './http/request.js';
 import { IN_FIRST_FRAME, locate, strayPrefix, type Located } from './locate.js';
 import { corsLines, isPreflight, isTrusted, preflightLines, type Origins } from './origins.js';
 import { overloaded, type Limits } from './limits.js';
@@ -41,9 +41,9 @@ export interface Forward extends Context {
   /** Id of the share link that let the request in. */
   share: string | undefined;
   /** The owner's pass that did. */
-  pass?: GatewayPass | undefined;
+  pass: GatewayPass | undefined;
   /** It waited for a resume: the key that it showed has been replaced since. */
-  woken?: true;
+  woken: true | undefined;
   /** It asks for events of a conversation, which the gateway itself gets from the pod. */
   events: EventsRequest | undefined;
 }
@@ -67,7 +67,7 @@ export function decide(head: RequestHead, lookup: Lookup, rules: Rules, now: num
   if (route === undefined) return unknown();
   const context = contextOf(head, located, route, rules);
   if (isPreflight(head) && (context.trustedOrigin !== undefined || !context.port.isPublic)) return preflight(context);
-  const path = located.target.split('?', 1)[0] ?? '';
+  const path = pathOf(located.target);
   if (isStrayWorker(context)) return refuse(STRAY_WORKER, context);
   if (path === PASS_PATH) return enter(context, rules, now);
   if (located.prefix !== '' && head.path === located.prefix && isNavigation(head)) return withSlash(context);
@@ -83,18 +83,22 @@ export function decide(head: RequestHead, lookup: Lookup, rules: Rules, now: num
   });
   if (verdict.allowed === 'by-frame') return { do: 'await-frame', located, head };
   if (verdict.allowed === false) return refuse(verdict, context);
-  const forward: Forward = {
-    ...context,
-    grant: verdict.by,
-    share: verdict.share,
-    pass: verdict.pass,
-    events: eventsOf(context),
-  };
+  const forward = forwardOf(context, verdict);
   if (mayWake(forward)) return { do: 'wake', forward };
   const decision = resolve(forward, rules);
   return decision.do === 'answer' && isForm(head) && PASSING.has(decision.answer.reason)
     ? { do: 'hold', forward }
     : decision;
+}
+
+/** Written out, as all objects of the request path are: objects made by spreading others are slow to make and to read. */
+function forwardOf(
+  context: Context,
+  { by, share, pass }: Omit<Extract<Verdict, { allowed: true }>, 'allowed'>,
+): Forward {
+  const { head, located, route, port, cookie, trustedOrigin } = context;
+  const events = eventsOf(context);
+  return { head, located, route, port, cookie, trustedOrigin, grant: by, share, pass, woken: undefined, events };
 }
 
 /**
@@ -123,7 +127,7 @@ export function decideByFrame(
   const { slot } = waiting.located;
   if (route === undefined || (slot !== IN_FIRST_FRAME && slot !== route.slot)) return undefined;
   const context = contextOf(waiting.head, { ...waiting.located, slot: route.slot }, route, rules);
-  return resolve({ ...context, grant: 'key', share: undefined, events: undefined }, rules);
+  return resolve({ ...forwardOf(context, { by: 'key' }), events: undefined }, rules);
 }
 
 const eventsOf = ({ head, located, port }: Context): EventsRequest | undefined =>

@@ -23,25 +23,31 @@ export const IN_FIRST_FRAME = '';
 
 export function locate(head: RequestHead, lookup: Lookup, domain: string): Located | undefined {
   const byHost = readHost(head.host, domain);
-  if (typeof byHost === 'object') return { ...byHost, target: head.target, prefix: '', source: 'host' };
+  if (typeof byHost === 'object') {
+    const { slot, port } = byHost;
+    return { slot, port, target: head.target, prefix: '', source: 'host' };
+  }
   // A name below the domain that is no slot's is unknown, not a single-host request.
   if (byHost === 'unknown') return undefined;
   return locateByPath(head) ?? locateByKey(head, lookup) ?? locateByConversation(head, lookup) ?? awaitingFrame(head);
 }
 
 type ReadHost = { slot: string; port: PortRef } | 'unknown' | undefined;
-/** Hosts come again and again; the bound keeps made-up ones from filling memory. */
-const hosts = new Map<string, ReadHost>();
+/** By domain (a program has one) and host. Hosts come again and again; the bound keeps made-up ones from filling memory. */
+const hosts = new Map<string, Map<string, ReadHost>>();
 const MAX_HOSTS = 10_000;
 
 function readHost(host: string, domain: string): ReadHost {
-  const id = `${host} ${domain}`;
-  if (hosts.has(id)) return hosts.get(id);
+  let known = hosts.get(domain);
+  if (known === undefined) hosts.set(domain, (known = new Map()));
+  const before = known.get(host);
+  if (before !== undefined || known.has(host)) return before;
   const isBelow = host.replace(/:[0-9]+$/, '').endsWith(`.${domain.replace(/:[0-9]+$/, '').toLowerCase()}`);
-  // Copies: what is remembered must not be a slice of a head.
-  const read = parseHost(ownCopy(host), domain) ?? (isBelow ? 'unknown' : undefined);
-  if (hosts.size >= MAX_HOSTS) hosts.clear();
-  hosts.set(ownCopy(id), read);
+  // A copy: what is remembered must not be a slice of a head.
+  const own = ownCopy(host);
+  const read = parseHost(own, domain) ?? (isBelow ? 'unknown' : undefined);
+  if (known.size >= MAX_HOSTS) known.clear();
+  known.set(own, read);
   return read;
 }
 
@@ -105,9 +111,9 @@ function pathForm(head: RequestHead, slot: string, second: string): Located {
     : cut(head, { slot, port, prefix: `/${slot}/${second}`, source: 'path' });
 }
 
-function cut(head: RequestHead, found: Omit<Located, 'target'>): Located {
-  const rest = head.target.slice(found.prefix.length);
-  return { ...found, target: rest.startsWith('/') ? rest : `/${rest}` };
+function cut(head: RequestHead, { slot, port, prefix, source }: Omit<Located, 'target'>): Located {
+  const rest = head.target.slice(prefix.length);
+  return { slot, port, target: rest.startsWith('/') ? rest : `/${rest}`, prefix, source };
 }
 
 /** What the agent server serves, and nothing else of the single host. */

@@ -6,7 +6,7 @@ import { SANDBOX } from '../contracts/resources.js';
 import { KubeError, type KubeClient } from '../kube/client.js';
 import { PROBES } from './authorize.js';
 import type { Forward } from './decide.js';
-import { isForm, isNavigation } from './http/request.js';
+import { isForm, isNavigation, pathOf } from './http/request.js';
 import { wakesOnRequest, type Route } from './table.js';
 
 /**
@@ -18,8 +18,7 @@ export function mayWake({ head, route, port, located, grant }: Forward): boolean
   if (route.state !== 'paused' || !wakesOnRequest(route) || head.websocket) return false;
   if (route.isDisplaced && !route.isResuming) return false;
   if (route.isResuming && route.refusal !== undefined) return false;
-  if (port.name === 'agent' && (PROBES.has(head.path) || PROBES.has(located.target.split('?', 1)[0] ?? '')))
-    return false;
+  if (port.name === 'agent' && (PROBES.has(head.path) || PROBES.has(pathOf(located.target)))) return false;
   if (grant === 'cookie' || grant === 'share') return isNavigation(head) || isForm(head);
   if (grant !== 'key') return false;
   const isOfPage = head.fetchMode !== undefined || head.origin !== undefined;

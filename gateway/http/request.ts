@@ -56,10 +56,9 @@ export function parseRequest(bytes: Buffer, start: number, end: number): Request
   const [, method = '', target = '', major, minor] = match;
   if (major !== '1' || (minor !== '0' && minor !== '1')) throw new BadMessage(505, 'only HTTP/1.0 and HTTP/1.1');
   checkTarget(method, target);
-  const question = target.indexOf('?');
   const head = emptyHead(method, target, minor === '1' ? 1 : 0);
-  head.path = question < 0 ? target : target.slice(0, question);
-  head.query = question < 0 ? '' : target.slice(question + 1);
+  head.path = pathOf(target);
+  head.query = target.slice(head.path.length + 1);
   head.fields = parseFields(text, lineEnd + 2, 400);
   return interpret(head);
 }
@@ -218,6 +217,12 @@ function readConnection(head: RequestHead, connection: string, upgrade: string |
     upgrade.toLowerCase() === 'websocket';
   if (head.websocket && (head.chunked || (head.length ?? 0) > 0))
     throw new BadMessage(400, 'WebSocket handshake with a body');
+}
+
+/** A target without its query. */
+export function pathOf(target: string): string {
+  const question = target.indexOf('?');
+  return question < 0 ? target : target.slice(0, question);
 }
 
 /** First value of a field, for the rarer ones. */
