@@ -1,8 +1,10 @@
+import { openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
-import { lineWriter } from './accesslog.js';
+import { createAccessLog, lineWriter } from './accesslog.js';
 import { decide } from './decide.js';
 import { headToKeep } from './http/request.js';
-import { hostOf, keyOf, requestTo, slotNamed } from './testing/harness.js';
+import { hostOf, keyOf, requestTo, slotNamed, waitFor } from './testing/harness.js';
 import { filledTable, rulesOf } from './testing/table.js';
 
 const A = slotNamed('a');
@@ -95,3 +97,34 @@ t.test('of what could not be read there is nothing to say', async (t) => {
     ...said,
   });
 });
+
+t.test(
+  'every line is written once and in order: when there are many, by and by, and the rest at the end',
+  async (t) => {
+    const file = join(t.testdir(), 'log');
+    const log = createAccessLog(openSync(file, 'a'));
+    const write = (bytesOut: number) =>
+      log.write({
+        ip: '::1',
+        head: undefined,
+        status: 400,
+        reason: 'BadRequest',
+        context: undefined,
+        grant: undefined,
+        bytesIn: 0,
+        bytesOut,
+        ms: 0,
+      });
+    const written = () => {
+      const lines = readFileSync(file, 'utf8').split('\n').slice(0, -1);
+      return lines.map((line) => (JSON.parse(line) as { out: number }).out);
+    };
+    const upTo = (count: number) => Array.from({ length: count }, (_, at) => at);
+    for (const at of upTo(1000)) write(at);
+    await waitFor(() => written().length === 1000);
+    t.strictSame(written(), upTo(1000));
+    write(1000);
+    log.close();
+    t.strictSame(written(), upTo(1001));
+  },
+);

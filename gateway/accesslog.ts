@@ -12,20 +12,31 @@ export interface AccessLog {
 export const noAccessLog: AccessLog = { write: () => undefined, close: () => undefined };
 
 const FLUSH_MS = 500;
-const BUFFER_BYTES = 8 * 1024;
+const BATCH_CHARACTERS = 16 * 1024;
 /** A log that nobody reads is dropped beyond this, not kept. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
+/** Lines are gathered here, since the destination measures all that it holds again with each piece that it is given. */
 export function createAccessLog(dest: number | string = 1, json = false): AccessLog {
-  const out = pino.destination({ dest, sync: false, minLength: BUFFER_BYTES, maxLength: MAX_BYTES });
-  const timer = setInterval(() => out.flush(), FLUSH_MS);
-  timer.unref();
+  const out = pino.destination({ dest, sync: false, maxLength: MAX_BYTES });
   const lineOf = lineWriter(json);
+  let lines = '';
+  const pass = () => {
+    const batch = lines;
+    lines = '';
+    if (batch !== '') out.write(batch);
+  };
+  const timer = setInterval(pass, FLUSH_MS);
+  timer.unref();
   return {
-    write: (finished) => void out.write(lineOf(finished, Date.now())),
+    write(finished) {
+      lines += lineOf(finished, Date.now());
+      if (lines.length >= BATCH_CHARACTERS) pass();
+    },
     close() {
       clearInterval(timer);
       try {
+        pass();
         out.flushSync();
       } catch {
         // Not open yet, or the reader is gone: there is nobody to tell.
