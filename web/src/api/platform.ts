@@ -18,6 +18,8 @@ export interface Conversation {
   conversation_url: string | null;
   session_api_key: string | null;
   public?: boolean | null;
+  /** Planners. */
+  sub_conversation_ids?: string[];
   /** `archiveworkspacepath`: the folder in which the agent works. */
   tags?: Record<string, string>;
 }
@@ -81,6 +83,20 @@ export const startConversation = (task: { text: string; repository?: string }) =
       trigger: 'gui',
     },
   });
+
+/** A sub-conversation whose agent only plans. */
+export const startPlanner = (parentId: string, text: string) =>
+  call<StartTask>(`${V1}/app-conversations`, {
+    method: 'POST',
+    body: {
+      parent_conversation_id: parentId,
+      agent_type: 'plan',
+      initial_message: { role: 'user', content: [{ type: 'text', text }], run: true },
+      trigger: 'gui',
+    },
+  });
+/** Empty while there is none. */
+export const readPlan = (id: string) => call<string>(`${V1}/app-conversations/${enc(id)}/file`);
 
 export const renameConversation = (id: string, title: string) =>
   call<Conversation>(`${V1}/app-conversations/${enc(id)}`, { method: 'PATCH', body: { title } });

@@ -1,4 +1,5 @@
 import { useMutation } from '@tanstack/react-query';
+import type { ReactNode } from 'react';
 import { confirm, type Agent } from '../api/agent';
 import { rowOf } from '../api/events';
 import type { Conversation, ExecutionStatus } from '../api/platform';
@@ -13,12 +14,14 @@ interface ChatProps {
   run: ExecutionStatus | null;
   agent: Agent | undefined;
   live: Live;
+  head?: ReactNode;
 }
 
-export function Chat({ conversation, run, agent, live }: ChatProps) {
+export function Chat({ conversation, run, agent, live, head }: ChatProps) {
   const rows = live.events.filter((event) => rowOf(event) !== undefined);
   return (
     <section className="chat" aria-label="Chat">
+      {head}
       <Rows events={live.events} draft={live.draft}>
         <Problem error={live.historyError} />
       </Rows>

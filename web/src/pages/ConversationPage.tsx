@@ -8,6 +8,9 @@ import { Chat } from '../conversation/Chat';
 import { CodeTab } from '../conversation/CodeTab';
 import { EventsTab } from '../conversation/EventsTab';
 import { Header } from '../conversation/Header';
+import { ModeSwitch, type Mode } from '../conversation/ModeSwitch';
+import { Planner } from '../conversation/Planner';
+import { PlanTab } from '../conversation/PlanTab';
 import { TerminalTab } from '../conversation/TerminalTab';
 import { useEvents } from '../conversation/useEvents';
 import { Problem } from '../parts/Problem';
@@ -45,15 +48,34 @@ function Open({ conversation }: { conversation: Conversation }) {
   );
   const live = useEvents(id, agent);
   const isNarrow = useNarrow();
+  const [mode, setMode] = useState<Mode>('code');
   const [chosen, setTab] = useState('chat');
-  // Side by side the chat is no tab of its own.
-  const tab = chosen === 'chat' && !isNarrow ? 'events' : chosen;
+  const planned = mode === 'plan' || (conversation.sub_conversation_ids ?? []).length > 0;
+  // Side by side the chat is no tab of its own; without a planner there is no plan.
+  const isShown = chosen === 'chat' ? isNarrow : chosen !== 'plan' || planned;
+  const tab = isShown ? chosen : isNarrow ? 'chat' : 'events';
   const run = (
     agent === undefined ? null : (live.runStatus ?? conversation.execution_status)
   ) as ExecutionStatus | null;
-  const chat = <Chat conversation={conversation} run={run} agent={agent} live={live} />;
+  const choose = (next: Mode) => {
+    setMode(next);
+    if (next === 'plan' && !isNarrow) setTab('plan');
+  };
+  const goOn = () => {
+    setMode('code');
+    if (isNarrow) setTab('chat');
+  };
+  const head = <ModeSwitch mode={mode} onChange={choose} />;
+  const chat =
+    mode === 'plan' ? (
+      <Planner parent={conversation} head={head} />
+    ) : (
+      <Chat conversation={conversation} run={run} agent={agent} live={live} head={head} />
+    );
+  const plan = <PlanTab agent={agent} conversationId={id} active={tab === 'plan'} onBuild={goOn} />;
   const tabs = [
     ...(isNarrow ? [{ key: 'chat', label: 'Chat', content: chat }] : []),
+    ...(planned ? [{ key: 'plan', label: 'Plan', content: plan }] : []),
     { key: 'events', label: 'Events', content: <EventsTab events={live.events} /> },
     { key: 'terminal', label: 'Terminal', content: <TerminalTab agent={agent} /> },
     {
