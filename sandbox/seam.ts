@@ -30,6 +30,15 @@ export interface ConversationSettings {
   autotitle: boolean;
 }
 
+/** What a judge says of a goal. */
+export interface GoalVerdict {
+  /** How likely it is that the whole goal is provably reached, from 0 to 1. */
+  score: number;
+  complete: boolean;
+  /** What is left, in short. */
+  missing: string;
+}
+
 /** One model call, for the statistics. */
 export interface ModelUsage {
   usageId: string;
@@ -188,6 +197,8 @@ export interface AgentRuntime {
   recover(conversation: AgentConversation): Promise<number>;
   /** Answers a question about the conversation without changing it. */
   askAgent(conversation: AgentConversation, question: string, signal: AbortSignal): Promise<string>;
+  /** Whether the history proves that the goal is reached. */
+  judgeGoal(conversation: AgentConversation, objective: string, signal: AbortSignal): Promise<GoalVerdict>;
   /** A title of at most `maxLength` characters from the first messages; falls back to the message's own words. Does not store it. */
   generateTitle(
     conversation: AgentConversation,

@@ -55,7 +55,8 @@ export function forgettable(
 export const tooLong = (view: View, settings: CondenserSettings | undefined): boolean =>
   settings !== undefined && (view.condensationWanted || view.events.length > settings.maxSize);
 
-function asText(message: LlmMessage): string {
+/** A message as a judge or a summarizing model reads it. Pure. */
+export function asText(message: LlmMessage): string {
   const shorten = (value: string): string =>
     value.length <= EVENT_LIMIT ? value : `${value.slice(0, EVENT_LIMIT / 2)}\n[…]\n${value.slice(-EVENT_LIMIT / 2)}`;
   switch (message.role) {

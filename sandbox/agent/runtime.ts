@@ -10,6 +10,7 @@ import {
 } from '../seam.js';
 import { appendCallError, RESTARTED } from './actions.js';
 import { condenseNow, condenserOf } from './condense.js';
+import { judgeGoal } from './goal.js';
 import { runHooks } from './hooks.js';
 import { runLoop } from './run.js';
 import { calledSkills, calledText, skillsOf, skillsText, type KnownSkill, type SkillPlaces } from './skills.js';
@@ -151,6 +152,7 @@ export const createAgentRuntime: CreateAgentRuntime = ({ log, clock }): AgentRun
     },
     tryModel: (llm, signal) => tryModel(llm, { clock, log, signal }),
     askAgent: (conversation, question, signal) => answerQuestion(workerOf(conversation), question, signal),
+    judgeGoal: (conversation, objective, signal) => judgeGoal(workerOf(conversation), objective, signal),
     generateTitle: (conversation, options) => makeTitle(workerOf(conversation), options),
     async condense(conversation, signal) {
       const worker = workerOf(conversation);

@@ -12,6 +12,7 @@ import { ROOT } from '../log/index.js';
 import type { AgentConversation, Children, Clock, ModelUsage, Profiles } from '../seam.js';
 import { agentCredentials, redactAgent, withLlm } from './agent.js';
 import { withoutNulls } from './forms.js';
+import type { GoalStatus } from './goal.js';
 import { fullState } from './info.js';
 import { MASK } from './llm.js';
 import { createMutex } from './mutex.js';
@@ -49,7 +50,7 @@ export interface Conversation extends AgentConversation {
 }
 
 export type StateKey =
-  'tags' | 'confirmation_policy' | 'security_analyzer' | 'agent_state' | 'agent' | 'secret_registry';
+  'tags' | 'goal' | 'confirmation_policy' | 'security_analyzer' | 'agent_state' | 'agent' | 'secret_registry';
 
 export interface ConversationOptions {
   record: ConversationRecord;
@@ -103,6 +104,7 @@ function catchUp(record: ConversationRecord, type: 'E' | 'U', json: string): voi
     return;
   }
   if (event.key === 'execution_status') record.status = event.value as ExecutionStatus;
+  if (event.key === 'goal' && event.value !== null) record.goal = event.value as GoalStatus;
 }
 
 /** `behind`: the record on disk does not know all of the log. */
@@ -309,6 +311,8 @@ function createConversation(options: ConversationOptions, events: EventLog, behi
 /** What a state update says of this key. */
 function stateValue(record: ConversationRecord, key: StateKey): unknown {
   switch (key) {
+    case 'goal':
+      return record.goal ?? null;
     case 'tags':
       return record.tags;
     case 'confirmation_policy':

@@ -9,6 +9,7 @@ import type { AgentRuntime, Children, Clock, Profiles } from '../seam.js';
 import { prepareWorkspace } from '../services/repository.js';
 import type { Webhooks } from '../webhooks/webhooks.js';
 import { openConversation, type Conversation } from './conversation.js';
+import { createGoal, type Goal } from './goal.js';
 import { folderName } from './info.js';
 import { createLeaseKeeper } from './lease.js';
 import { ensureFolder, LOG, readRecord, writeRecord, type ConversationRecord } from './record.js';
@@ -20,6 +21,7 @@ import type { PathMap } from './workspace.js';
 export interface Live {
   conversation: Conversation;
   runner: Runner;
+  goal: Goal;
 }
 
 export interface Holdings {
@@ -234,12 +236,13 @@ async function open(options: HoldingsOptions, entry: Entry): Promise<Live> {
     children: options.children(entry.record.id),
     profiles: options.profiles,
   });
+  const slots = entry.record.task === undefined ? options.slots : UNLIMITED;
   const runner = createRunner({
     conversation,
     runtime: options.runtime,
-    slots: entry.record.task === undefined ? options.slots : UNLIMITED,
+    slots,
     notify: () => options.announce(conversation.record),
   });
   if (entry.record.task === undefined) await options.webhooks.follow(conversation);
-  return { conversation, runner };
+  return { conversation, runner, goal: createGoal({ conversation, runner, runtime: options.runtime, slots }) };
 }

@@ -71,7 +71,7 @@ export function childRecord(
   request: ChildRequest & { name: string },
   now: number,
 ): ConversationRecord {
-  const { maxBudget: _parents, ...inherited } = structuredClone(parent);
+  const { maxBudget: _parents, goal: _goal, ...inherited } = structuredClone(parent);
   return {
     ...inherited,
     ...empty(),
@@ -95,7 +95,7 @@ export function childRecord(
 /** A copy of a conversation that goes its own way from an event on (the last one when none is named). It keeps all keys. */
 export function forkedRecord(source: ConversationRecord, request: ForkRequest, now: number): ConversationRecord {
   const eventId = request.from_event_id ?? null;
-  const { task: _task, ...copy } = structuredClone(source);
+  const { task: _task, goal: _goal, ...copy } = structuredClone(source);
   return {
     ...copy,
     id: request.id ?? randomUUID(),

@@ -122,6 +122,10 @@ export const respondSchema = z.looseObject({
   accept: z.boolean(),
   reason: z.string().default('User rejected the action.'),
 });
+export const goalSchema = z.looseObject({
+  objective: z.string().trim().min(1).max(100_000),
+  max_iterations: z.number().int().min(1).max(1000).default(10),
+});
 export const askSchema = z.looseObject({ question: z.string() });
 export const switchLlmSchema = z.looseObject({ llm: llmSchema });
 export const switchProfileSchema = z.looseObject({ profile_name: z.string() });

@@ -85,6 +85,8 @@ export function createConversations(options: ConversationsOptions): Conversation
   const records = () => holdings.records().filter((known) => known.task === undefined);
 
   const message: Conversations['message'] = async (target, text, how) => {
+    // Who speaks takes over from a goal.
+    await target.goal.stop();
     await target.runner.message(text, how);
     const { record: known } = target.conversation;
     if (!known.autotitle || known.title !== null || titled.has(known.id)) return;
@@ -161,6 +163,7 @@ export function createConversations(options: ConversationsOptions): Conversation
     async remove(id) {
       const opened = await live(id);
       if (opened === undefined) return false;
+      await opened.goal.stop();
       await opened.runner.stop('silent');
       opened.conversation.record.status = 'deleting';
       announce(opened.conversation.record);

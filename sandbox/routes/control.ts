@@ -5,6 +5,7 @@ import type { Context } from '../context.js';
 import {
   askSchema,
   forkSchema,
+  goalSchema,
   navigateSchema,
   secretsSchema,
   setAnalyzerSchema,
@@ -34,6 +35,20 @@ export function controlRoutes(app: FastifyInstance, context: Context): void {
   });
   app.post(`${BASE}/interrupt`, async (request) => {
     await (await liveOf(context, request)).runner.interrupt();
+    return SUCCESS;
+  });
+  app.post(`${BASE}/goal`, async (request) => {
+    conversationId(request);
+    const { objective, max_iterations: rounds } = bodyOf(request, goalSchema);
+    await (await liveOf(context, request)).goal.start(objective, rounds);
+    return SUCCESS;
+  });
+  app.post(`${BASE}/goal/stop`, async (request) => {
+    await (await liveOf(context, request)).goal.stop();
+    return SUCCESS;
+  });
+  app.post(`${BASE}/goal/resume`, async (request) => {
+    await (await liveOf(context, request)).goal.resume();
     return SUCCESS;
   });
   app.post(`${BASE}/secrets`, async (request) => {
