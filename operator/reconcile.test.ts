@@ -284,7 +284,7 @@ await t.test('the operator on a Kubernetes API', { timeout: 280_000 }, async (t)
     t.equal(s.agents.initialised.length, 1);
     t.same(s.agents.keysOf(ready.status?.slot ?? ''), [sessionKey(secret, ready.status?.slot ?? '', 1)]);
     await s.warmReady(2);
-    t.equal((await s.pods()).length, 3, 'the refused pod is gone');
+    await until('the refused pod is gone', async () => (await s.pods()).length === 3);
   });
 
   await t.test('a pause: the agent server stops first; one that will not stop is ended all the same', async (t) => {
