@@ -56,13 +56,16 @@ export function guestValues(cookie: string | undefined, name: string): string[] 
     .map((part) => part.slice(part.indexOf('=') + 1));
 }
 
+/** As isOurs, of a name with its value. */
+const OUR_PAIR = /^(?:__Host-)?sandlot-pass(?:-|\s*(?:=|$))/i;
+
 /** The Cookie field for the pod: without the gateway's own; undefined when nothing is left. */
 export function cookiesForPod(cookie: string): string | undefined {
   if (!/sandlot-pass/i.test(cookie)) return cookie;
   const kept = cookie
     .split(';')
     .map((part) => part.trim())
-    .filter((part) => part !== '' && !isOurs((part.split('=', 1)[0] ?? '').trim()));
+    .filter((part) => part !== '' && !OUR_PAIR.test(part));
   return kept.length === 0 ? undefined : kept.join('; ');
 }
 

@@ -36,7 +36,10 @@ t.test('cookies', async (t) => {
     cookiesForPod(`a=1;sandlot-pass=x; __Host-sandlot-pass-${A}=y; SANDLOT-PASS=z; sandlot-passenger=1`),
     'a=1; sandlot-passenger=1',
   );
-  t.equal(cookiesForPod('sandlot-pass=x'), undefined);
+  for (const ours of ['sandlot-pass=x', 'sandlot-pass', ' sandlot-pass\t= x', '__HOST-Sandlot-Pass-guest-1=x;', ';'])
+    t.equal(cookiesForPod(`${ours};sandlot-pass=`), undefined, ours);
+  for (const others of ['sandlot-pass x=1', 'a=sandlot-pass', 'a; =sandlot-pass=x', 'xsandlot-pass=1'])
+    t.equal(cookiesForPod(`${others}; sandlot-pass=x`), others, others);
   const cases: [string, string, string | undefined][] = [
     ['a=1; Path=/; HttpOnly', '', 'a=1; Path=/; HttpOnly'],
     ['a=1; Domain=localhost; Path=/', '', 'a=1; Path=/'],

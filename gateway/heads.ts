@@ -27,16 +27,24 @@ export interface Outgoing {
 /** Written by the gateway only. With underscores they would be the same to servers that turn both into one (CGI, WSGI). */
 const OWN = /^(?:x-forwarded-.*|forwarded|x-real-ip|x-sandlot-.*|x-init-api-key)$/;
 const SPOOFABLE = /^(?:x-session-api-key|x-api-key|cookie|host|authorization|content-length|transfer-encoding)$/;
-const verdicts = new Map<string, boolean>();
 
-function isReserved(name: string): boolean {
-  const known = verdicts.get(name);
-  if (known !== undefined) return known;
-  const reserved = OWN.test(name) || (name.includes('_') && isReservedSpelling(name.replaceAll('_', '-')));
-  if (verdicts.size < 4096) verdicts.set(ownCopy(name), reserved);
-  return reserved;
-}
+const isReserved = remembered(
+  (name) => OWN.test(name) || (name.includes('_') && isReservedSpelling(name.replaceAll('_', '-'))),
+);
 const isReservedSpelling = (name: string) => OWN.test(name) || SPOOFABLE.test(name);
+
+/** Heads repeat a few dozen names; the bound keeps made-up ones from filling memory. */
+function remembered(judge: (name: string) => boolean): (name: string) => boolean {
+  const verdicts = new Map<string, boolean>();
+  return (name) => {
+    const known = verdicts.get(name);
+    if (known !== undefined) return known;
+    const verdict = judge(name);
+    if (verdicts.size < MAX_REMEMBERED) verdicts.set(ownCopy(name), verdict);
+    return verdict;
+  };
+}
+const MAX_REMEMBERED = 4096;
 
 export function headForPod(head: RequestHead, out: Outgoing): string {
   let text = `${head.method} ${out.target} HTTP/1.${head.minor}\r\n`;
@@ -136,6 +144,7 @@ const NOT_FROM_PODS = new Set([
 ]);
 /** Orders to an nginx or Apache in front of the gateway (X-Accel-Redirect opens its internal places), and the gateway's own. */
 const FOR_PROXIES = /^(?:x-sandlot-.*|x-accel-.*|x-sendfile|x-lighttpd-send-file)$/;
+const isWithheld = remembered((name) => NOT_FROM_PODS.has(name) || FOR_PROXIES.test(name));
 const SHARED_ORIGIN_ONLY = new Set(['service-worker-allowed', 'origin-agent-cluster']);
 const CORS = new Set(['access-control-allow-origin', 'access-control-allow-credentials']);
 
@@ -163,7 +172,7 @@ function connectionLine(into: Incoming): string {
 
 function lineForClient(field: Field, head: ResponseHead, into: Incoming): string {
   const { name } = field;
-  if (isHopByHop(name, head.nominated) || NOT_FROM_PODS.has(name) || FOR_PROXIES.test(name)) return '';
+  if (isHopByHop(name, head.nominated) || isWithheld(name)) return '';
   if (isFraming(name)) return '';
   if (into.trustedOrigin !== undefined && CORS.has(name)) return '';
   switch (name) {

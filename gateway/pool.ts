@@ -96,9 +96,10 @@ export function createPool(options: PoolOptions): Pool {
   };
   return {
     take(target) {
-      const waiting = idle.get(keyOf(target));
+      const key = keyOf(target);
+      const waiting = idle.get(key);
       const upstream = waiting?.pop();
-      if (waiting?.length === 0) idle.delete(keyOf(target));
+      if (waiting?.length === 0) idle.delete(key);
       return upstream;
     },
     dial: (target, done) => dial({ target, done, adopt, connect, timeoutMs: options.dialTimeoutMs }),
