@@ -1,11 +1,12 @@
 /**
  * Looks whether the database agrees with itself: what is counted of a conversation and what is there, rows of another
- * owner, rows whose conversation is gone. Reads page by page, beside running API servers; each page is one statement, so that
+ * owner, rows and share links whose conversation is gone. Reads page by page, beside running API servers; each page is one statement, so that
  * what is being stored meanwhile is seen whole.
  */
 import type { Query } from '../db/open.js';
 
-export type ProblemKind = 'miscounted' | 'foreign' | 'orphaned events' | 'orphaned message';
+export type ProblemKind =
+  'miscounted' | 'foreign' | 'orphaned events' | 'orphaned message' | 'foreign share' | 'orphaned share';
 
 export interface Problem {
   kind: ProblemKind;
@@ -53,6 +54,11 @@ WHERE m.id > $1 AND m.created_at < now() - interval '1 day'
   AND NOT EXISTS (SELECT 1 FROM start_tasks AS s WHERE m.target IN (s.conversation_id, 'task-' || s.id))
 ORDER BY m.id LIMIT ${PAGE}`;
 
+const SHARES = `
+SELECT s.id, c.owner_id AS of_conversation FROM shares AS s
+LEFT JOIN conversations AS c ON c.id = s.conversation_id
+WHERE s.id > $1 AND c.owner_id IS DISTINCT FROM s.owner_id ORDER BY s.id LIMIT ${PAGE}`;
+
 interface CountedRow {
   id: string;
   owner: string;
@@ -83,6 +89,9 @@ export async function checkDatabase(query: Query): Promise<Checked> {
       rows.map(({ target }) => ({ kind: 'orphaned message', id: target, words: 'a message waits for what is gone' })),
     ),
   );
+  await eachPage<{ id: string; of_conversation: string | null }>(query, SHARES, (rows) =>
+    found(rows.map(problemOfShare)),
+  );
   return { conversations, problems, more: problems.length === MAX_PROBLEMS };
 }
 
@@ -111,6 +120,11 @@ function problemsOf({ id, counted, bytes, there, there_bytes, foreign_rows }: Co
   return problems;
 }
 
+const problemOfShare = (row: { id: string; of_conversation: string | null }): Problem =>
+  row.of_conversation === null
+    ? { kind: 'orphaned share', id: row.id, words: 'a share link of a conversation that is gone' }
+    : { kind: 'foreign share', id: row.id, words: 'a share link of another user than its conversation' };
+
 /** The row is locked first, as by whoever stores events, so that no batch falls between counting and writing. */
 const RECOUNT = `
 WITH target AS (SELECT id FROM conversations WHERE id = $1 FOR NO KEY UPDATE)
@@ -128,6 +142,10 @@ const REPAIRS: Record<ProblemKind, string | undefined> = {
     'DELETE FROM events WHERE conversation_id = $1 AND NOT EXISTS (SELECT 1 FROM conversations WHERE id = $1)',
   'orphaned message':
     'DELETE FROM pending_messages WHERE target = $1 AND NOT EXISTS (SELECT 1 FROM conversations WHERE id = $1)',
+  // A conversation's row never comes back under an id: what opens nothing now never will.
+  'orphaned share':
+    'DELETE FROM shares AS s WHERE s.id = $1 AND NOT EXISTS (SELECT 1 FROM conversations AS c WHERE c.id = s.conversation_id)',
+  'foreign share': undefined,
 };
 
 /** Counts anew and deletes what belongs to nothing; answers what it left for a person. */

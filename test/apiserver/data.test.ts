@@ -180,19 +180,35 @@ t.test('the database is checked against itself, and mended', async (t) => {
   await db.query(
     `INSERT INTO pending_messages (id, owner_id, target, role, content, created_at) VALUES ('m', 'u', 'task-gone', 'user', '{}', now() - interval '2 days')`,
   );
+  const share = (id: string, owner: string, conversation: string) =>
+    db.query(
+      `INSERT INTO shares (id, owner_id, conversation_id, hash, expires_at) VALUES ($1, $2, $3, $1, now() + interval '1 day')`,
+      [id, owner, conversation],
+    );
+  await share('s-good', 'u', 'good');
+  await share('s-foreign', 'v', 'good');
+  await share('s-nothing', 'u', 'nothing');
   const { problems } = await checkDatabase(db.query);
   t.same(
     problems.map(({ kind, id }) => `${kind} ${id}`),
-    ['foreign foreign', 'miscounted miscounted', 'orphaned events nothing', 'orphaned message task-gone'],
+    [
+      'foreign foreign',
+      'miscounted miscounted',
+      'orphaned events nothing',
+      'orphaned message task-gone',
+      'foreign share s-foreign',
+      'orphaned share s-nothing',
+    ],
   );
   const ran = await sandlot(url, ['check', '--repair']);
   t.equal(ran.code, 1, ran.out);
-  t.match(ran.out, /4 problems, 1 left/);
+  t.match(ran.out, /6 problems, 2 left/);
   t.same(
     (await checkDatabase(db.query)).problems.map(({ id }) => id),
-    ['foreign'],
+    ['foreign', 's-foreign'],
     'whose rows they are is left to a person',
   );
+  t.same(await db.query('SELECT id FROM shares ORDER BY id'), [{ id: 's-foreign' }, { id: 's-good' }]);
   t.same(await repairDatabase(db.query, []), []);
   t.equal((await sandlot(url, ['nonsense'])).code, 2);
 });
