@@ -39,6 +39,9 @@ const REFUSED: Record<string, string> = {
   'giant head without an end': `GET / HTTP/1.1\r\n${AUTH}X: ${'a'.repeat(40_000)}`,
   'too many fields': `GET / HTTP/1.1\r\n${AUTH}${'A: b\r\n'.repeat(200)}\r\n`,
   'framing named in Connection': post('Content-Length: 4\r\nConnection: content-length\r\n', 'abcd'),
+  'Host named in Connection': post('Connection: close, host\r\n'),
+  'a cookie named in Connection': post('Connection: Cookie\r\nCookie: a=b\r\n'),
+  'the key named in Connection': post('Connection: x-session-api-key\r\n'),
   'two keys': GOOD.replace('\r\n\r\n', `\r\nX-Session-API-Key: ${keyOf(A)}\r\n\r\n`),
   'framing hidden by a tab': post('Transfer-Encoding\t: chunked\r\n', '0\r\n\r\n'),
   'framing with a quoted value': post('Transfer-Encoding: "chunked"\r\n', '0\r\n\r\n'),
@@ -151,6 +154,24 @@ t.test('after a refused handshake frames are not read as requests', async (t) =>
   t.notMatch(pod.heard[0], '/good');
   const unauthorised = handshake.replace(keyOf(A), 'wrong');
   t.equal((await send(gateway.port, `${unauthorised}${GOOD}`)).match(/HTTP\/1\.1 /g)?.length, 1);
+});
+
+t.test('what a client calls hop-by-hop takes nothing away that the pod is told by the gateway', async (t) => {
+  const { pod, gateway } = await setup(t, (socket) => socket.write(OK));
+  const named = 'x-forwarded-for, x-forwarded-proto, x-forwarded-host, traceparent, x-own';
+  const fields = `Connection: close, ${named}\r\nX-Forwarded-For: 9.9.9.9\r\nX-Own: c\r\n`;
+  t.match(await send(gateway.port, post(fields, '', 'GET /p HTTP/1.1')), /^HTTP\/1\.1 200 /);
+  const [heard = ''] = pod.heard;
+  for (const field of [
+    'host',
+    'x-session-api-key',
+    'x-forwarded-for',
+    'x-forwarded-proto',
+    'x-forwarded-host',
+    'traceparent',
+  ])
+    t.equal(heard.match(new RegExp(`\r\n${field}: .`, 'gi'))?.length, 1, `${field}: once`);
+  t.notMatch(heard, /9\.9\.9\.9|x-own/i);
 });
 
 /** Answers of a hostile pod; each must become a 502 or a cut, and never reach the next request. */
