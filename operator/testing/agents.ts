@@ -19,6 +19,8 @@ export interface FakeAgents {
   stubborn: boolean;
   /** What was asked on the way out: `slot path`, in order. */
   farewells: string[];
+  /** Told of each of those, with their number so far, before it is answered. */
+  said: (count: number) => void;
   close(): Promise<void>;
 }
 
@@ -38,7 +40,10 @@ export async function startAgents(secret: string, slots: () => string[]): Promis
       const [known] = [...keys].find(([, own]) => own.includes(session)) ?? [];
       if (path.startsWith('/api/conversations/')) {
         if (known === undefined) return answer(401, { detail: 'Unauthorized' });
-        if (request.method === 'POST' || path.endsWith('/search')) agents.farewells.push(`${known} ${path}`);
+        if (request.method === 'POST' || path.endsWith('/search')) {
+          agents.farewells.push(`${known} ${path}`);
+          agents.said(agents.farewells.length);
+        }
         if (path.endsWith('/count')) return answer(200, left(known).length);
         if (path.endsWith('/search')) return answer(200, { items: left(known).map((id) => ({ id })) });
         paused.add(`${known} ${path.split('/')[3] ?? ''}`);
@@ -65,6 +70,7 @@ export async function startAgents(secret: string, slots: () => string[]): Promis
     running: [],
     stubborn: false,
     farewells: [],
+    said: () => undefined,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

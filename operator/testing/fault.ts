@@ -15,13 +15,14 @@ export interface Call {
 
 /**
  * `refuse`: that answer, and nothing is done; `lose`: it is done, and the answer cut; `delay`: it comes late;
- * `gone`: a watch that is accepted and ends with 410.
+ * `gone`: a watch that is accepted and ends with 410; `cut`: the connection ends after that many bytes of the answer's body.
  */
 export type Fault =
   | { kind: 'refuse'; code: number; reason: string; message?: string; retryAfter?: number }
   | { kind: 'lose' }
   | { kind: 'delay'; ms: number }
-  | { kind: 'gone' };
+  | { kind: 'gone' }
+  | { kind: 'cut'; bytes: number };
 
 const WRITES = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' } as const;
 

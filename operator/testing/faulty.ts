@@ -80,6 +80,24 @@ export async function startFaultyApi(kubeconfig: string): Promise<FaultyApi> {
     answer.on('end', () => incoming.socket.destroy());
     setTimeout(() => incoming.socket.destroy(), LOSE_MS).unref();
   };
+  const deliverSome = (bytes: number, response: ServerResponse, answer: IncomingMessage): void => {
+    let left = bytes;
+    response.writeHead(answer.statusCode ?? 502, answer.headers);
+    response.flushHeaders();
+    const end = (last: Buffer): void => {
+      answer.destroy();
+      // What was written before has to leave before the connection ends.
+      response.write(last, () => response.destroy());
+    };
+    if (bytes === 0) return end(Buffer.alloc(0));
+    answer.on('data', (chunk: Buffer) => {
+      if (left <= 0) return;
+      left -= chunk.length;
+      if (left > 0) response.write(chunk);
+      else end(chunk.subarray(0, chunk.length + left));
+    });
+    answer.on('close', () => response.destroy());
+  };
   const deliver = (call: Call, response: ServerResponse, answer: IncomingMessage): void => {
     response.writeHead(answer.statusCode ?? 502, answer.headers);
     answer.on('error', () => response.destroy());
@@ -93,6 +111,7 @@ export async function startFaultyApi(kubeconfig: string): Promise<FaultyApi> {
     call.forwardedAt = performance.now();
     const onward = send(incoming, (answer) => {
       if (fault?.kind === 'lose') lose(incoming, answer);
+      else if (fault?.kind === 'cut') deliverSome(fault.bytes, response, answer);
       else deliver(call, response, answer);
     });
     onward.on('error', () => response.destroy());

@@ -1,7 +1,8 @@
 /** Plays scheduler and kubelet for the pods of one namespace: binds them, makes their ephemeral claims and them ready, lets them go. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { POD, PVC, type ContainerStatus, type Pod, type PodStatus } from '../../kube/kinds.js';
 import type { Kind, KubeObject } from '../../kube/types.js';
-import { isAlreadyExists, isConflict, isNotFound, type KubeClient } from '../../kube/client.js';
+import { isAlreadyExists, isConflict, isNotFound, KubeError, type KubeClient } from '../../kube/client.js';
 
 export interface Kubelet {
   /** Pods that must stay as they are created are left alone from now on. */
@@ -15,12 +16,34 @@ export interface Kubelet {
 const NODE = 'test-node';
 /** The same kind, for bodies that are no pods. */
 const PODS: Kind = POD;
+/** A busy machine's API server leaves a call unanswered now and then. */
+const TRIES = 6;
+const FIRST_RETRY_MS = 100;
+const isPassing = (error: unknown): boolean =>
+  error instanceof KubeError && (error.code === 0 || error.code === 429 || error.code >= 500);
+
+/** All calls may be repeated. Rejects with what was to be done and the last error. */
+async function persist(what: string, signal: AbortSignal, run: () => Promise<unknown>): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await run();
+      return;
+    } catch (error) {
+      if (isNotFound(error) || isConflict(error) || isAlreadyExists(error)) throw error;
+      if (signal.aborted || !isPassing(error) || tries === TRIES)
+        throw new Error(`the test's kubelet could not ${what}, ${tries} times: ${String(error)}`, { cause: error });
+    }
+    await sleep(FIRST_RETRY_MS * 2 ** (tries - 1));
+  }
+}
 
 export function startKubelet(client: KubeClient, namespace: string): Kubelet {
   const stopping = new AbortController();
   let held = false;
   const patch = async (name: string, status: Partial<PodStatus>): Promise<void> => {
-    await client.patch(POD, { namespace, name }, { status }, { type: 'merge', subresource: 'status' });
+    await persist(`write the status of pod ${name}`, stopping.signal, () =>
+      client.patch(POD, { namespace, name }, { status }, { type: 'merge', subresource: 'status' }),
+    );
   };
   const tolerant = (error: unknown): void => {
     if (!isNotFound(error) && !isConflict(error) && !stopping.signal.aborted) throw error;
@@ -35,32 +58,38 @@ export function startKubelet(client: KubeClient, namespace: string): Kubelet {
         metadata: { ...metadata, name: `${name}-${volume.name}`, namespace, ownerReferences },
         spec: wanted,
       };
-      await client.create(PVC, claim).catch((error: unknown) => (isAlreadyExists(error) ? undefined : tolerant(error)));
+      await persist(`create claim ${claim.metadata.name}`, stopping.signal, () => client.create(PVC, claim)).catch(
+        (error: unknown) => (isAlreadyExists(error) ? undefined : tolerant(error)),
+      );
     }
   };
   const handle = async (pod: Pod): Promise<void> => {
     const { name, uid = '' } = pod.metadata;
     if (pod.metadata.deletionTimestamp !== undefined) {
-      await client.delete(POD, { namespace, name }, { gracePeriodSeconds: 0, preconditions: { uid } }).catch(tolerant);
+      const now = { gracePeriodSeconds: 0, preconditions: { uid } };
+      await persist(`let pod ${name} go`, stopping.signal, () => client.delete(POD, { namespace, name }, now)).catch(
+        tolerant,
+      );
     } else if (pod.status?.phase === 'Failed' || held) {
       return;
     } else if (pod.spec.nodeName === undefined) {
       await claims(pod);
       const metadata = { name, namespace };
       const binding = { apiVersion: 'v1', kind: 'Binding', metadata, target: { kind: 'Node', name: NODE } };
-      await client.create<KubeObject>(PODS, binding, { subresource: 'binding' }).catch(tolerant);
+      await persist(`bind pod ${name}`, stopping.signal, () =>
+        client.create<KubeObject>(PODS, binding, { subresource: 'binding' }),
+      ).catch(tolerant);
       await patch(name, running(pod)).catch(tolerant);
     }
   };
+  /** Each watch begins with what is there. */
+  const watch = () =>
+    client.watch(POD, { namespace, signal: stopping.signal }, ({ type, object }) => {
+      if (type === 'ADDED' || type === 'MODIFIED') void handle(object);
+    });
   const loop = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
-      try {
-        await client.watch(POD, { namespace, signal: stopping.signal }, ({ type, object }) => {
-          if (type === 'ADDED' || type === 'MODIFIED') void handle(object);
-        });
-      } catch (error) {
-        if (!stopping.signal.aborted) throw error;
-      }
+      await persist('watch pods', stopping.signal, watch).catch(tolerant);
     }
   };
   const ended = loop();

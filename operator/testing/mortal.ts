@@ -1,17 +1,20 @@
-/** A client that dies after its n-th write, as its process would: the write happened, its answer never came, and nothing works any more. */
+/** A client that dies after one of its writes, as its process would: the write happened, its answer never came, and nothing works any more. */
 import { KubeError, type KubeClient } from '../../kube/client.js';
 
 export interface MortalClient {
   client: KubeClient;
-  /** Writes so far, Leases not counted. */
+  /** Writes so far, or since `dieAfter`; Leases not counted. */
   writes(): string[];
   died(): boolean;
+  /** Counts anew: it dies after that many more writes; 0: at once, between two. */
+  dieAfter(count: number): void;
 }
 
 const dead = () => new KubeError('the process died', { code: 0, reason: 'ConnectionFailed' });
 
-export function mortal(inner: KubeClient, lifetime: number): MortalClient {
-  const writes: string[] = [];
+export function mortal(inner: KubeClient, count: number): MortalClient {
+  let lifetime = count;
+  let writes: string[] = [];
   let died = false;
   const alive = (): void => {
     if (died) throw dead();
@@ -39,5 +42,14 @@ export function mortal(inner: KubeClient, lifetime: number): MortalClient {
     apply: (kind, object, options) => write(`apply ${kind.kind}`, () => inner.apply(kind, object, options)),
     delete: (kind, ref, options) => write(`delete ${kind.kind}`, () => inner.delete(kind, ref, options)),
   };
-  return { client, writes: () => [...writes], died: () => died };
+  return {
+    client,
+    writes: () => [...writes],
+    died: () => died,
+    dieAfter(more) {
+      lifetime = more;
+      writes = [];
+      died ||= more === 0;
+    },
+  };
 }
