@@ -16,16 +16,16 @@ export interface FreshCache<T extends KubeObject, Index extends string = string>
   noteGone(object: { metadata: { name: string; namespace?: string | undefined; uid?: string | undefined } }): void;
   /**
    * Drops objects that a create answered and the watch never told (it was cut, and they were gone at the re-list). `heardAt`
-   * is when the watch last said anything: silence proves nothing. Answers them. Call it now and then.
+   * is when the watch last said anything: silence proves nothing. Call it now and then.
    */
-  expire(heardAt: number): T[];
+  expire(heardAt: number): void;
   handler: Required<Pick<ReflectorHandler<T>, 'upsert' | 'remove'>>;
 }
 
 /** A watch that speaks this long after a write, ms, has told the write before: it tells in order. */
 const CONFIRMED_WITHIN_MS = 10_000;
 
-/** `changed` hears of each change that the watch tells, not of own writes. */
+/** `changed` hears of each change that the watch tells and of what `expire` drops, not of own writes. */
 export function createFreshCache<T extends KubeObject, Index extends string = never>(options: {
   indexes?: IndexFunctions<T, Index>;
   clock: Clock;
@@ -54,10 +54,12 @@ export function createFreshCache<T extends KubeObject, Index extends string = ne
     },
     expire(heardAt) {
       const keys = [...unconfirmed].filter(([, at]) => at + CONFIRMED_WITHIN_MS < heardAt).map(([key]) => key);
-      return keys.flatMap((key) => {
+      for (const key of keys) {
         unconfirmed.delete(key);
-        return cache.remove(key) ?? [];
-      });
+        const gone = cache.remove(key);
+        // Nobody else will ever tell those who count on it.
+        if (gone !== undefined) options.changed(gone, gone);
+      }
     },
     handler: {
       upsert(object) {

@@ -71,7 +71,7 @@ export function startDirectory({ client, namespace, secret, clock, log }: Direct
   const expiring = (async () => {
     while (!stopping.signal.aborted) {
       await clock.sleep(EXPIRE_EVERY_MS, stopping.signal).catch(() => undefined);
-      for (const sandbox of cache.expire(reflector.lastContact())) tell(undefined, sandbox);
+      cache.expire(reflector.lastContact());
     }
   })();
 
