@@ -11,6 +11,7 @@ import { requireKey, requireReady } from './http/auth.js';
 import { addCors } from './http/cors.js';
 import { notFound } from './http/errors.js';
 import { pathUuid } from './http/validate.js';
+import { agentProfileRoutes } from './routes/agent-profiles.js';
 import { archiveRoutes } from './routes/archive.js';
 import { bashRoutes } from './routes/bash.js';
 import { browseRoutes } from './routes/browse.js';
@@ -123,6 +124,7 @@ function createContext(options: ServerOptions): Context {
       webhooks,
       runtime,
       profiles,
+      settings,
       extensions,
       touch,
       log,
@@ -181,5 +183,6 @@ function addRoutes(
     settingsMcpRoutes(api, context);
     workspacesRoutes(api, context);
     profileRoutes(api, context);
+    agentProfileRoutes(api, context);
   });
 }

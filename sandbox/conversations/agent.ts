@@ -159,6 +159,7 @@ export function agentFromSettings(settings: Record<string, unknown>): AgentConfi
       ...(settings['enable_switch_llm_tool'] === false ? [] : ['SwitchLLMTool']),
     ],
     agent_context: settings['agent_context'] ?? null,
+    persona: settings['persona'] ?? null,
     tool_concurrency_limit: settings['tool_concurrency_limit'] ?? 1,
     condenser:
       condenser === undefined || condenser.enabled === false

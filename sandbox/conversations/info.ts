@@ -40,7 +40,7 @@ export function conversationInfo(
     current_model_id: null,
     available_models: [],
     supports_runtime_model_switch: false,
-    launched_agent_profile: null,
+    launched_agent_profile: record.launched ?? null,
     agent:
       options.includeSkills === false && context?.skills !== undefined
         ? { ...agent, agent_context: { ...context, skills: [] } }

@@ -1,9 +1,10 @@
 /** Records of new conversations: from a request, or as a fork. */
 import { randomUUID } from 'node:crypto';
 import type { Message } from '../../contracts/agent/events.js';
-import type { LlmConfig } from '../../contracts/agent/requests.js';
+import type { AgentConfig, LlmConfig } from '../../contracts/agent/requests.js';
 import { HttpError } from '../http/errors.js';
 import type { ChildRequest } from '../seam.js';
+import { allowedSecrets, type Launch } from '../services/agent-profiles/launch.js';
 import { agentFromSettings, toolModules, unmaskedAgent } from './agent.js';
 import type { ConversationRecord } from './record.js';
 import type { ForkRequest, StartRequest } from './requests.js';
@@ -29,21 +30,20 @@ const empty = () => ({
 });
 
 /**
- * `now` in microseconds; `known` is the settings' model, whose keys masked ones stand for. Throws HttpError 422 when
- * there is no agent to be found in the request.
+ * `now` in microseconds; `known` is the settings' model, whose keys masked ones stand for; `launch` the agent profile that
+ * the request names. Throws HttpError 422 when there is no agent to be found.
  */
 export function newRecord(
   request: StartRequest,
-  { now, known }: { now: number; known?: Partial<LlmConfig> | undefined },
+  { now, known, launch }: { now: number; known?: Partial<LlmConfig> | undefined; launch?: Launch | undefined },
 ): ConversationRecord {
-  const agent = request.agent ?? (request.agent_settings == null ? null : agentFromSettings(request.agent_settings));
-  if (agent === null) throw new HttpError(422, 'One of agent, agent_settings or agent_profile_id must be given');
+  const agent = agentOf(request, launch);
   return {
     id: request.conversation_id ?? randomUUID(),
     createdAt: now,
     updatedAt: now,
     agent: unmaskedAgent(agent, known),
-    secrets: request.secrets ?? {},
+    secrets: allowedSecrets({ ...launch?.secrets, ...request.secrets }, launch?.launched),
     workspace: { working_dir: request.workspace.working_dir, kind: request.workspace.kind },
     maxIterations: request.max_iterations,
     stuckDetection: request.stuck_detection,
@@ -61,8 +61,16 @@ export function newRecord(
     plugins: [],
     ...(request.max_budget_per_run == null ? {} : { maxBudget: request.max_budget_per_run }),
     ...(request.title_llm_profile == null ? {} : { titleProfile: request.title_llm_profile }),
+    ...(launch === undefined ? {} : { launched: launch.launched }),
     ...(request.agent_definitions == null ? {} : { agentDefinitions: request.agent_definitions }),
   };
+}
+
+function agentOf(request: StartRequest, launch: Launch | undefined): AgentConfig {
+  if (request.agent != null) return request.agent;
+  const settings = launch?.agentSettings ?? request.agent_settings;
+  if (settings == null) throw new HttpError(422, 'One of agent, agent_settings or agent_profile_id must be given');
+  return agentFromSettings(settings);
 }
 
 /** A sub-agent's conversation: workspace, secrets and rules of its parent, and an agent of its own. */
@@ -71,7 +79,7 @@ export function childRecord(
   request: ChildRequest & { name: string },
   now: number,
 ): ConversationRecord {
-  const { maxBudget: _parents, goal: _goal, ...inherited } = structuredClone(parent);
+  const { maxBudget: _parents, goal: _goal, launched: _launched, ...inherited } = structuredClone(parent);
   return {
     ...inherited,
     ...empty(),

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { ExecutionStatus } from '../../contracts/agent/events.js';
 import type { AgentConfig, ConfirmationPolicy, SecurityAnalyzer } from '../../contracts/agent/requests.js';
 import type { ConversationStats } from '../../contracts/agent/stats.js';
+import type { LaunchedAgentProfile } from '../services/agent-profiles/schema.js';
 import type { GoalStatus } from './goal.js';
 import { redactAgent } from './agent.js';
 import { seal, unseal, type SecretSource } from './secrets.js';
@@ -54,6 +55,8 @@ export interface ConversationRecord {
   /** Bytes of the log that this record knows of; what lies behind is read again at opening. */
   logLength: number;
   plugins: unknown[];
+  /** The agent profile that it was started with; absent: none. */
+  launched?: LaunchedAgentProfile;
   /** The goal that is pursued, or was last. */
   goal?: GoalStatus;
 }

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { ConfirmationPolicy } from '../../contracts/agent/requests.js';
 import { valueError } from '../http/validate.js';
+import { launchAdditionsSchema } from '../services/agent-profiles/schema.js';
 import { hookConfigSchema } from '../services/hooks.js';
 import { pluginSource } from '../services/plugins/source.js';
 import { definitionSchema } from '../services/sub-agents.js';
@@ -90,6 +91,8 @@ export const startSchema = z.looseObject({
   }),
   agent: agentSchema.nullish(),
   agent_settings: z.looseObject({ llm: z.looseObject({}).nullish() }).nullish(),
+  agent_profile_id: uuid.nullish(),
+  agent_launch_additions: launchAdditionsSchema.nullish(),
   conversation_id: uuid.nullish(),
   initial_message: messageSchema.nullish(),
   confirmation_policy: policySchema.nullish(),

@@ -8,6 +8,8 @@ import { HttpError } from '../http/errors.js';
 import type { AgentRuntime, Clock } from '../seam.js';
 import type { Extensions } from '../services/installed/index.js';
 import { localPlugins } from '../services/plugins/local.js';
+import { launchFor } from '../services/agent-profiles/launch.js';
+import type { Settings } from '../services/settings.js';
 import type { ProfileStore } from '../services/profiles.js';
 import type { Webhooks } from '../webhooks/webhooks.js';
 import { createChildren } from './children.js';
@@ -53,6 +55,7 @@ export interface ConversationsOptions {
   webhooks: Webhooks;
   runtime: () => Promise<AgentRuntime>;
   profiles: ProfileStore;
+  settings: Settings;
   extensions: Extensions;
   touch: () => void;
   log: Logger;
@@ -127,7 +130,8 @@ export function createConversations(options: ConversationsOptions): Conversation
     const profiles = await options.profiles.current();
     const { extensions } = options;
     const local = await localPlugins({ projectDir: null, home: extensions.home(), installed: extensions.plugins });
-    const made = withPlugins(newRecord(request, { now: clock.now() * 1000, known: profiles }), plugins, local);
+    const launch = launchFor(request, await options.settings.read());
+    const made = withPlugins(newRecord(request, { now: clock.now() * 1000, known: profiles, launch }), plugins, local);
     const opened = await holdings.add(made);
     const parent = made.parentId === null ? undefined : await live(made.parentId);
     await parent?.conversation.update((r) => r.childIds.push(made.id));

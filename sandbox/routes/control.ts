@@ -14,6 +14,7 @@ import {
   switchProfileSchema,
 } from '../conversations/requests.js';
 import { HttpError, notFound } from '../http/errors.js';
+import { allowedSecrets } from '../services/agent-profiles/launch.js';
 import { bodyOf, conversationId, SUCCESS } from '../http/route.js';
 import { noProfile } from '../services/profiles.js';
 import { finalResponse } from '../services/trajectory.js';
@@ -56,7 +57,9 @@ export function controlRoutes(app: FastifyInstance, context: Context): void {
     const { secrets } = bodyOf(request, secretsSchema);
     const live = await conversations.live(id);
     if (live === undefined) throw notFound();
-    await live.conversation.update((record) => (record.secrets = { ...record.secrets, ...secrets }));
+    await live.conversation.update((record) => {
+      record.secrets = { ...record.secrets, ...allowedSecrets(secrets, record.launched) };
+    });
     return SUCCESS;
   });
   app.post(`${BASE}/confirmation_policy`, async (request) => {

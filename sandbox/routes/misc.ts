@@ -53,6 +53,8 @@ export function miscRoutes(app: FastifyInstance, context: Context): void {
     const agents = await findAgents({ projectDir: dir, home, builtIn: body.load_builtin, browser });
     return { agents: agents.map(agentInfo) };
   });
+  // Clients ask for this list before they show anything; none can be installed here.
+  app.get('/api/canvas-extensions/installed', () => ({ canvas_extensions: [] }));
   app.get('/api/llm/models', (request) => ({ models: modelsOf(optionalText(queryOf(request), 'provider')) }));
   app.get('/api/llm/models/verified', () => ({ models: MODELS }));
   app.get('/api/llm/providers', () => ({ providers: PROVIDERS }));

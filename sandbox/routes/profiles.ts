@@ -21,20 +21,20 @@ export function profileRoutes(app: FastifyInstance, context: Context): void {
     return { profiles: list, active_profile: active };
   });
   app.get(`${BASE}/:name`, async (request) => {
-    const name = nameOf(request);
+    const name = profileNameOf(request);
     const plain = exposure(request) === 'plaintext';
     const llm = await profiles.find(name);
     if (llm === undefined) throw noProfile(name);
     return { name, config: plain ? llm : redactLlm(llm, null), api_key_set: hasKey(llm) };
   });
   app.post(`${BASE}/:name`, async (request, reply) => {
-    const name = nameOf(request);
+    const name = profileNameOf(request);
     const { llm, include_secrets: withSecrets } = bodyOf(request, saveSchema);
     await profiles.save(name, llm, { withSecrets });
     return reply.code(201).send({ name, message: `Profile '${name}' saved` });
   });
   app.post(`${BASE}/:name/validate`, async (request) => {
-    const name = nameOf(request);
+    const name = profileNameOf(request);
     const { llm } = bodyOf(request, trySchema);
     const known = (await profiles.find(name)) ?? (await profiles.current());
     const runtime = await context.conversations.runtime();
@@ -42,29 +42,30 @@ export function profileRoutes(app: FastifyInstance, context: Context): void {
     return { valid: error === null, error };
   });
   app.delete(`${BASE}/:name`, async (request) => {
-    const name = nameOf(request);
+    const name = profileNameOf(request);
     await profiles.remove(name);
     return { name, message: `Profile '${name}' deleted` };
   });
   app.post(`${BASE}/:name/rename`, async (request) => {
-    const name = nameOf(request);
+    const name = profileNameOf(request);
     const { new_name: next } = bodyOf(request, renameSchema);
-    checkName(next, ['body', 'new_name']);
+    checkProfileName(next, ['body', 'new_name']);
     await profiles.rename(name, next);
     const message = name === next ? `Profile '${name}' keeps its name` : `Profile '${name}' renamed to '${next}'`;
     return { name: next, message };
   });
   app.post(`${BASE}/:name/activate`, async (request) => {
-    const name = nameOf(request);
+    const name = profileNameOf(request);
     await profiles.activate(name);
     return { name, message: `Profile '${name}' activated`, llm_applied: true };
   });
 }
 
-const nameOf = (request: FastifyRequest): string => checkName(paramOf(request, 'name'), ['path', 'name']);
+export const profileNameOf = (request: FastifyRequest): string =>
+  checkProfileName(paramOf(request, 'name'), ['path', 'name']);
 
 /** Throws ValidationError. */
-function checkName(name: string, loc: Problem['loc']): string {
+export function checkProfileName(name: string, loc: Problem['loc']): string {
   if (PROFILE_NAME.test(name)) return name;
   const { source } = PROFILE_NAME;
   const msg = `String should match pattern '${source}'`;

@@ -5,7 +5,7 @@ import type { Context } from '../context.js';
 import { badRequest, HttpError, notFound } from '../http/errors.js';
 import { bodyOf, paramOf } from '../http/route.js';
 import { merge, settingsForm } from '../services/settings-form.js';
-import type { StoredSettings } from '../services/settings.js';
+import { mcpServersOf } from '../services/settings.js';
 import { mcpServer, mcpServerSchema } from '../tools/mcp/config.js';
 
 type Fields = Record<string, unknown>;
@@ -16,7 +16,7 @@ export function settingsMcpRoutes(app: FastifyInstance, context: Context): void 
   const path = '/api/settings/mcp/:settings_key';
   const change = async (work: (servers: Fields) => Fields) => {
     const stored = await context.settings.update((settings) => {
-      settings.agent['mcp_config'] = work(serversOf(settings));
+      settings.agent['mcp_config'] = work(mcpServersOf(settings));
     });
     return settingsForm(stored, { plain: false, nowMicros: context.clock.now() * 1000 });
   };
@@ -42,12 +42,6 @@ export function settingsMcpRoutes(app: FastifyInstance, context: Context): void 
       return rest;
     });
   });
-}
-
-/** Clients of older versions have the map one level deeper. */
-function serversOf(settings: StoredSettings): Fields {
-  const config = (settings.agent['mcp_config'] ?? {}) as Fields;
-  return (config['mcpServers'] as Fields | undefined) ?? config;
 }
 
 function known(servers: Fields, name: string): Fields {

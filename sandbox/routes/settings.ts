@@ -55,6 +55,7 @@ export function settingsRoutes(app: FastifyInstance, context: Context): void {
       before.conversation = merge(before.conversation, body.conversation_settings_diff ?? {});
       before.misc = merge(before.misc, body.misc_settings_diff ?? {});
       if (body.active_profile !== undefined) before.activeProfile = body.active_profile;
+      if (body.active_agent_profile_id !== undefined) before.activeAgentProfileId = body.active_agent_profile_id;
     });
     return settingsForm(stored, { plain: false, nowMicros: context.clock.now() * 1000 });
   });
@@ -74,6 +75,7 @@ const patchSchema = z.looseObject({
   conversation_settings_diff: diff,
   misc_settings_diff: diff,
   active_profile: z.string().nullable().optional(),
+  active_agent_profile_id: z.string().max(128).nullable().optional(),
 });
 
 /** How a client wants to see secrets; "encrypted" is answered masked: nobody else has our key. */

@@ -21,7 +21,7 @@ export interface ProfileStore extends Profiles {
   list(): Promise<{ profiles: ProfileSummary[]; active: string | null }>;
   /** Replaces one of that name; a masked key is the one that it had, or else the settings'. Rejects with HttpError 409. */
   save(name: string, llm: LlmConfig, options: { withSecrets: boolean }): Promise<void>;
-  /** A profile that is not there is gone already. */
+  /** A profile that is not there is gone already. Rejects with HttpError 409 while agent profiles refer to it. */
   remove(name: string): Promise<void>;
   /** Rejects with HttpError 404 or 409. */
   rename(from: string, to: string): Promise<void>;
@@ -57,6 +57,12 @@ export function createProfiles(settings: Settings): ProfileStore {
     async remove(name) {
       if ((await find(name)) === undefined) return;
       await settings.update((stored) => {
+        const users = stored.agentProfiles.filter((profile) => profile.llm_profile_ref === name);
+        if (users.length > 0)
+          throw new HttpError(
+            409,
+            `Profile '${name}' is used by agent profiles: ${users.map((user) => user.name).join(', ')}. Change or delete them first.`,
+          );
         delete stored.profiles[name];
         if (stored.activeProfile === name) stored.activeProfile = null;
       });
@@ -70,6 +76,7 @@ export function createProfiles(settings: Settings): ProfileStore {
         stored.profiles[to] = profile;
         delete stored.profiles[from];
         if (stored.activeProfile === from) stored.activeProfile = to;
+        for (const user of stored.agentProfiles) if (user.llm_profile_ref === from) user.llm_profile_ref = to;
       });
     },
     async activate(name) {

@@ -79,7 +79,7 @@ export function settingsForm(stored: StoredSettings, options: { plain: boolean; 
     conversation_settings: merge(CONVERSATION, stored.conversation),
     llm_api_key_is_set: llm.api_key != null,
     active_profile: stored.activeProfile,
-    active_agent_profile_id: null,
+    active_agent_profile_id: stored.activeAgentProfileId,
     active_meta_profile: null,
     misc_settings: stored.misc,
   };

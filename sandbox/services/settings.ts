@@ -6,6 +6,7 @@ import type { ServerConfig } from '../config.js';
 import { ensureFolder, writeFileAtomic } from '../conversations/record.js';
 import { createMutex } from '../conversations/mutex.js';
 import { seal, unseal } from '../conversations/secrets.js';
+import type { AgentProfile } from './agent-profiles/schema.js';
 
 export interface StoredSettings {
   agent: Record<string, unknown>;
@@ -14,6 +15,8 @@ export interface StoredSettings {
   activeProfile: string | null;
   /** Saved models by name, with their keys. */
   profiles: Record<string, LlmConfig>;
+  agentProfiles: AgentProfile[];
+  activeAgentProfileId: string | null;
   secrets: Record<string, { value: string; description: string | null }>;
   /** Folders that clients offer for new conversations, and folders whose subfolders they offer. */
   workspaces: SavedFolder[];
@@ -38,11 +41,19 @@ const EMPTY: StoredSettings = {
   misc: {},
   activeProfile: null,
   profiles: {},
+  agentProfiles: [],
+  activeAgentProfileId: null,
   secrets: {},
   workspaces: [],
   workspaceParents: [],
 };
 const FILE = 'settings.json';
+
+/** Clients of older versions have the map one level deeper. */
+export function mcpServersOf({ agent }: StoredSettings): Record<string, unknown> {
+  const config = (agent['mcp_config'] ?? {}) as Record<string, unknown>;
+  return (config['mcpServers'] as Record<string, unknown> | undefined) ?? config;
+}
 
 export function createSettings(config: () => ServerConfig): Settings {
   const exclusive = createMutex();
