@@ -16,10 +16,20 @@ const RISK = {
     'How much harm this call could do. LOW: reading, and changes inside the sandbox. MEDIUM: changes that last beyond the task, installs, network. HIGH: secrets leaving, data deleted outside the project, harm to other systems.',
 };
 
+/** Made once for each tool, not at each step. */
+const schemas = new WeakMap<Tool, LlmTool['parameters']>();
+
+function schemaOf(tool: Tool): LlmTool['parameters'] {
+  const known = schemas.get(tool);
+  if (known !== undefined) return known;
+  const made = tool.parameters ?? z.toJSONSchema(tool.schema, { io: 'input' });
+  schemas.set(tool, made);
+  return made;
+}
+
 /** A tool as the model is told of it. With an analyzer the model also rates the risk of each call. */
 export function llmTool(tool: Tool, options: { risk: boolean }): LlmTool {
-  const { $schema: _schema, ...parameters } = (tool.parameters ??
-    z.toJSONSchema(tool.schema, { io: 'input' })) as Record<string, unknown> & {
+  const { $schema: _schema, ...parameters } = schemaOf(tool) as Record<string, unknown> & {
     properties?: Record<string, unknown>;
     required?: string[];
   };

@@ -114,6 +114,7 @@ function createConversation(options: ConversationOptions, events: EventLog, behi
   const exclusive = createMutex();
   const whileTools = createMutex();
   const writeTurn = createMutex();
+  const usageTurn = createMutex();
   const transients = new Set<TransientListener>();
   const ends = new Set<() => void>();
   const secrets = createSecrets(() => record.secrets, {
@@ -259,12 +260,14 @@ function createConversation(options: ConversationOptions, events: EventLog, behi
     },
     leafId: () => record.leafId,
     spent: () => costOf(record.stats),
-    async recordUsage(usage) {
-      const at = clock.now() / 1000;
-      await events.appendUsage({ usage, at });
-      record.stats = addUsage(record.stats, usage, { atSeconds: at, budget: record.maxBudget });
-      await announce('stats', totalsOf(record.stats));
-    },
+    recordUsage: (usage) =>
+      usageTurn(async () => {
+        const at = clock.now() / 1000;
+        const counted = () => addUsage(record.stats, usage, { atSeconds: at, budget: record.maxBudget });
+        // Both lines in one write. The record counts the call when its line is there, and not before.
+        const told = announce('stats', totalsOf(counted()));
+        await Promise.all([events.appendUsage({ usage, at }).then(() => (record.stats = counted())), told]);
+      }),
     async adopt(usageId, metrics) {
       await update((r) => (r.stats = { usage_to_metrics: { ...r.stats.usage_to_metrics, [usageId]: metrics } }));
       await announce('stats', totalsOf(record.stats));

@@ -13,14 +13,23 @@ export interface LogLine {
   json: string;
 }
 
+/** Digits of the checksum. */
+const CHECKSUM = 8;
 const HEAD = 11;
 const NEWLINE = 10;
 const SPACE = 32;
 
 export function encodeLine(type: LineType, json: string): Buffer {
-  const body = Buffer.from(`${type} ${json}`);
-  const checksum = crc32(body).toString(16).padStart(8, '0');
-  return Buffer.concat([Buffer.from(`${checksum} `), body, Buffer.from('\n')]);
+  // Filled in place: a line may be megabytes, and a copy of it for each part is.
+  const line = Buffer.allocUnsafe(HEAD + Buffer.byteLength(json) + 1);
+  line.write(json, HEAD);
+  line.write(`${type} `, CHECKSUM + 1, 'latin1');
+  line[line.length - 1] = NEWLINE;
+  const checksum = crc32(line.subarray(CHECKSUM + 1, -1))
+    .toString(16)
+    .padStart(CHECKSUM, '0');
+  line.write(`${checksum} `, 0, 'latin1');
+  return line;
 }
 
 /** Where the JSON begins within an encoded line. */

@@ -35,6 +35,8 @@ export interface OpenOptions {
 
 const SYNC_MS = 1000;
 const TAIL = 64;
+/** Characters of them in all; a longer event is read from the disk by whoever is late for it. */
+const TAIL_CHARACTERS = 1 << 20;
 const CHUNK = 1 << 20;
 /** Events are read together when they lie this near to each other. */
 const GAP = 4096;
@@ -89,15 +91,27 @@ function createEventLog(
   let closed = false;
   const tail = new Map<number, string>();
   const listeners = new Set<(seq: number, json: string) => void>();
-  const file = pool.add(from.path, from.file, () => tail.clear());
+  let tailCharacters = 0;
+  const file = pool.add(from.path, from.file, () => {
+    tail.clear();
+    tailCharacters = 0;
+  });
+  const remember = (seq: number, json: string) => {
+    tail.set(seq, json);
+    tailCharacters += json.length;
+    for (const [oldest, text] of tail) {
+      if (tail.size <= TAIL && tailCharacters <= TAIL_CHARACTERS) return;
+      tail.delete(oldest);
+      tailCharacters -= text.length;
+    }
+  };
 
   const place = (pending: Pending) => {
     const offset = length + JSON_AT;
     length += pending.data.length;
     if (pending.event === undefined) return pending.done(-1);
     const seq = index.add(entryOf(pending.event, { offset, length: pending.jsonLength }, index));
-    tail.set(seq, pending.json);
-    tail.delete(seq - TAIL);
+    remember(seq, pending.json);
     for (const listener of listeners) listener(seq, pending.json);
     pending.done(seq);
   };
@@ -106,7 +120,9 @@ function createEventLog(
       const batch = queue;
       queue = [];
       try {
-        const data = Buffer.concat(batch.map((pending) => pending.data));
+        const [first] = batch;
+        const one = batch.length === 1 && first !== undefined;
+        const data = one ? first.data : Buffer.concat(batch.map((pending) => pending.data));
         await file.use((handle) => writeAll(handle, data));
       } catch (error) {
         // A half-written line must not stand in front of the next one.

@@ -59,6 +59,8 @@ const CHUNK = 1 << 20;
 const MAX_RUNNING = 256;
 /** A history larger than this is begun anew when nothing runs. */
 const MAX_HISTORY = 256 << 20;
+/** Bytes of events after which a page ends, whatever its limit says. */
+const MAX_PAGE = 16 << 20;
 
 interface Outline {
   commandId: string | null;
@@ -178,10 +180,9 @@ export function createBash(options: BashOptions): BashService {
       if (page.descending) seqs.reverse();
       const first = page.pageId === undefined ? undefined : log.index.find(page.pageId.split('_').at(-1) ?? '');
       const start = first === undefined ? 0 : Math.max(0, seqs.indexOf(first));
-      const items = (await log.read(seqs.slice(start, start + page.limit))).map(
-        (text) => JSON.parse(text) as BashEvent,
-      );
-      const next = seqs[start + page.limit];
+      const shown = onePage(log, seqs.slice(start, start + page.limit));
+      const items = (await log.read(shown)).map((text) => JSON.parse(text) as BashEvent);
+      const next = seqs[start + shown.length];
       return { items, nextPageId: next === undefined ? null : pageIdOf(log, next) };
     },
     clear,
@@ -198,14 +199,24 @@ export function createBash(options: BashOptions): BashService {
   };
 }
 
+/** As many of them as fit; one at least. */
+function onePage(log: EventLog, seqs: readonly number[]): number[] {
+  let bytes = 0;
+  const over = seqs.findIndex((seq) => (bytes += log.index.get(seq).length) > MAX_PAGE);
+  return seqs.slice(0, over === -1 ? seqs.length : Math.max(1, over));
+}
+
 /** Ids may be given with dashes. */
 const idOf = (text: string): string => hexOf(parseUuid(text) ?? text);
 
+/** How the outputs that this server wrote begin: a megabyte is not parsed for two small fields. */
+const OUTPUT_HEAD = /^\{"id":"[^"]*","timestamp":"[^"]*","command_id":"[^"\\]*","order":\d+(?=,)/;
+
 function outlineOf(json: string): Outline {
-  const event = JSON.parse(json) as BashEvent;
-  return event.kind === 'BashOutput'
-    ? { commandId: event.command_id, order: event.order }
-    : { commandId: null, order: 0 };
+  const [head] = OUTPUT_HEAD.exec(json.slice(0, 512)) ?? [];
+  // Parsed, because a piece that is cut out of a text keeps all of it in memory.
+  const event = JSON.parse(head === undefined ? json : `${head}}`) as Partial<BashOutput>;
+  return { commandId: event.command_id ?? null, order: event.order ?? 0 };
 }
 
 function matches(filter: BashFilter, log: EventLog, seq: number, outline: Outline | undefined): boolean {

@@ -105,19 +105,47 @@ function collect(options: Pick<ShellOptions, 'chunkBytes' | 'onChunk'>): {
   rest(): { stdout: string; stderr: string };
 } {
   const decoders = { stdout: new StringDecoder('utf8'), stderr: new StringDecoder('utf8') };
-  let texts = { stdout: '', stderr: '' };
+  const waiting = { stdout: createBytes(), stderr: createBytes() };
   let bytes = 0;
+  const take = () => {
+    bytes = 0;
+    const text = (stream: 'stdout' | 'stderr') => decoders[stream].write(waiting[stream].take());
+    return { stdout: text('stdout'), stderr: text('stderr') };
+  };
   return {
     add(stream, data) {
-      texts[stream] += decoders[stream].write(data);
+      waiting[stream].add(data);
       bytes += data.length;
       if (bytes < options.chunkBytes) return undefined;
-      const chunk = texts;
-      texts = { stdout: '', stderr: '' };
-      bytes = 0;
-      const taken = options.onChunk(chunk);
+      const taken = options.onChunk(take());
       return taken instanceof Promise ? taken : undefined;
     },
-    rest: () => ({ stdout: texts.stdout + decoders.stdout.end(), stderr: texts.stderr + decoders.stderr.end() }),
+    rest() {
+      const { stdout, stderr } = take();
+      return { stdout: stdout + decoders.stdout.end(), stderr: stderr + decoders.stderr.end() };
+    },
+  };
+}
+
+/** Bytes that add up in one place, which is used again: neither a copy for each piece, nor a piece of memory for each byte. */
+function createBytes(): { add(data: Buffer): void; take(): Buffer } {
+  let buffer = Buffer.alloc(0);
+  let length = 0;
+  return {
+    add(data) {
+      if (length + data.length > buffer.length) {
+        const larger = Buffer.allocUnsafe(Math.max(4096, 2 * buffer.length, length + data.length));
+        buffer.copy(larger, 0, 0, length);
+        buffer = larger;
+      }
+      data.copy(buffer, length);
+      length += data.length;
+    },
+    /** Good until the next piece. */
+    take() {
+      const taken = buffer.subarray(0, length);
+      length = 0;
+      return taken;
+    },
   };
 }

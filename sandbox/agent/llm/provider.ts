@@ -27,13 +27,33 @@ interface Settings {
   clock: Clock;
 }
 
-async function openModel({ config, endpoint }: Settings, { fetch }: Wire): Promise<Model> {
+/** The wires of the calls that go on, by the signal that the library passes on to `fetch`. */
+const wires = new WeakMap<AbortSignal, Wire>();
+const wiredFetch: typeof fetch = (input, init) =>
+  ((init?.signal == null ? undefined : wires.get(init.signal)) ?? createWire()).fetch(input, init);
+
+/** Opened once for each configuration: the library builds its schemas anew with every model. */
+const models = new WeakMap<LlmConfig, Promise<Model>>();
+
+function modelOf(settings: Settings): Promise<Model> {
+  const known = models.get(settings.config);
+  if (known !== undefined) return known;
+  const opened = openModel(settings);
+  models.set(settings.config, opened);
+  opened.catch(() => models.delete(settings.config));
+  return opened;
+}
+
+async function openModel({ config, endpoint }: Settings): Promise<Model> {
   const headers = config.extra_headers ?? {};
   if (endpoint.api === 'anthropic') {
     const { createAnthropic } = await import('@ai-sdk/anthropic');
-    return createAnthropic({ apiKey: config.api_key ?? '', baseURL: endpoint.baseUrl, headers, fetch }).languageModel(
-      endpoint.model,
-    ) as unknown as Model;
+    return createAnthropic({
+      apiKey: config.api_key ?? '',
+      baseURL: endpoint.baseUrl,
+      headers,
+      fetch: wiredFetch,
+    }).languageModel(endpoint.model) as unknown as Model;
   }
   const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible');
   const key = config.api_key === null || config.api_key === '' ? {} : { apiKey: config.api_key };
@@ -41,7 +61,7 @@ async function openModel({ config, endpoint }: Settings, { fetch }: Wire): Promi
     name: 'openaiCompatible',
     baseURL: endpoint.baseUrl,
     headers,
-    fetch,
+    fetch: wiredFetch,
     includeUsage: true,
     transformRequestBody: (body) => requestBody(endpoint, body),
     ...key,
@@ -277,8 +297,10 @@ async function attempt(settings: Settings, request: LlmRequest, options: Complet
     timer = arm(config.stream_idle_timeout ?? seconds);
   };
   try {
-    const model = await openModel(settings, wire);
-    const call = callOptions(settings, request, AbortSignal.any([options.signal, limit.signal]));
+    const model = await modelOf(settings);
+    const signal = AbortSignal.any([options.signal, limit.signal]);
+    wires.set(signal, wire);
+    const call = callOptions(settings, request, signal);
     const answer =
       options.onDelta === undefined
         ? await generate(model, call)
