@@ -5,9 +5,10 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance, RouteOptions } from 'fastify';
+import { answerOf } from '../answers/answers.js';
 import { version } from '../../process/root.js';
 import { problemSchema } from './problem.js';
-import { jsonSchemas } from './schema.js';
+import { jsonSchema, jsonSchemas } from './schema.js';
 
 export const DOCUMENT = '/openapi.json';
 export const DOCUMENT_PAGE = '/docs';
@@ -59,10 +60,16 @@ function told({ config, method, websocket }: RouteOptions, url: string) {
     security: securityOf(need),
     ...(need === undefined || need === 'sandbox' ? {} : { 'x-sandlot-needs': need }),
     response: {
-      '2XX': { description: 'Done.', content: { 'application/json': { schema: {} } } },
+      '2XX': { description: 'Done.', content: { 'application/json': { schema: answered(String(method), url) } } },
       default: { description: 'Refused or failed.', content: { 'application/json': { schema: problemSchema } } },
     },
   };
+}
+
+/** `{}` where only the route knows: files, streams, what agents say. */
+function answered(method: string, url: string): object {
+  const schema = answerOf(method, url);
+  return schema === undefined ? {} : jsonSchema(schema);
 }
 
 function securityOf(need: string | undefined): Security {

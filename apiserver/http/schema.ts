@@ -40,7 +40,7 @@ export function jsonSchemas(schema: FastifySchema): FastifySchema {
   );
 }
 
-function jsonSchema(schema: z.ZodType): object {
+export function jsonSchema(schema: z.ZodType): object {
   const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
   return rest;
 }
