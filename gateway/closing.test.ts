@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import { WebSocket, WebSocketServer } from 'ws';
 import { A, agent, open as openEvents } from './testing/agent.js';
 import { get } from './testing/client.js';
-import { gatewayTo, hostOf, keyOf, listenLocal, sandboxOf, sliceOf, waitFor } from './testing/harness.js';
+import { gatewayTo, hostOf, keyOf, listenLocal, rawClient, sandboxOf, sliceOf, waitFor } from './testing/harness.js';
 
 async function setup(t: Test) {
   const server = createServer();
@@ -108,5 +108,20 @@ t.test('what is being opened while the gateway drains is sent away too', async (
   const drained = gateway.listening.drain(5_000);
   accept?.();
   t.equal(await closed, 1012);
+  await drained;
+});
+
+t.test('a connection that was just made is answered yet, an idle one is ended', async (t) => {
+  const server = createServer((_, response) => void response.end('here'));
+  const { gateway } = await gatewayTo(t, { server, slot: A });
+  const request = `GET / HTTP/1.1\r\nHost: ${hostOf(A)}\r\nX-Session-API-Key: ${keyOf(A)}\r\n\r\n`;
+  const [fresh, kept] = [rawClient(gateway.port), rawClient(gateway.port)];
+  kept.socket.write(request);
+  await kept.until(/here/);
+  await waitFor(() => gateway.gateway.connections.size === 2);
+  const drained = gateway.listening.drain(200);
+  await kept.ended;
+  fresh.socket.write(request);
+  t.match(await fresh.ended, /^HTTP\/1\.1 200 [^]*Connection: close[^]*here/);
   await drained;
 });

@@ -30,7 +30,7 @@ export function acceptConnection(gateway: Gateway, socket: Socket): void {
     yieldAt: Infinity,
     next: (keepAlive) => next(connection, keepAlive),
   };
-  connection.user = headReader(connection);
+  connection.user = headReader(connection, true);
   gateway.connections.add(connection);
   listen(socket, {
     data: (chunk) => connection.user.data(chunk),
@@ -43,12 +43,14 @@ export function acceptConnection(gateway: Gateway, socket: Socket): void {
   });
 }
 
-function headReader(connection: Connection): ClientUser {
-  const { socket } = connection;
+/** When a new connection must have begun its request, once the gateway drains, ms. */
+const LAST_CALL_MS = 1_000;
+
+function headReader(connection: Connection, isFirst: boolean): ClientUser {
+  const { gateway, socket } = connection;
   return {
     data(chunk) {
-      if (connection.stash === undefined)
-        connection.deadline = connection.gateway.clock.now + connection.gateway.timeouts.headMs;
+      if (connection.stash === undefined) connection.deadline = gateway.clock.now + gateway.timeouts.headMs;
       readHead(connection, connection.stash === undefined ? chunk : Buffer.concat([connection.stash, chunk]));
     },
     ended: () => socket.end(),
@@ -60,7 +62,10 @@ function headReader(connection: Connection): ClientUser {
       else refuse(connection, new BadMessage(408, 'the head did not come in time'));
     },
     drain() {
-      if (connection.stash === undefined) socket.end();
+      if (connection.stash !== undefined) return;
+      // Nobody asks again on a connection that was just made and is ended: its request is under way.
+      if (isFirst) connection.deadline = Math.min(connection.deadline, gateway.clock.now + LAST_CALL_MS);
+      else socket.end();
     },
     revoked: () => undefined,
     moved: () => undefined,
@@ -166,7 +171,7 @@ function note(connection: Connection, { head, status, reason, context, bytesOut 
 function next(connection: Connection, keepAlive: boolean): void {
   const { gateway, socket } = connection;
   if (!keepAlive || gateway.draining) return linger(connection);
-  connection.user = headReader(connection);
+  connection.user = headReader(connection, false);
   connection.deadline = gateway.clock.now + gateway.timeouts.idleMs;
   if (connection.stash === undefined) {
     if (socket.isPaused()) socket.resume();

@@ -89,7 +89,7 @@ interface Frame {
 /** Reads a stream until told to stop. */
 export async function open(gateway: { port: number }, cursor?: string, path = PATH) {
   const headers = { accept: 'text/event-stream', ...(cursor === undefined ? {} : { 'last-event-id': cursor }) };
-  const { request, response } = ask(gateway.port, A, path, { headers });
+  const { request, response } = ask(gateway.port, A, path, { headers, agent: false });
   const message = await response;
   const frames: Frame[] = [];
   let text = '';

@@ -142,6 +142,11 @@ securityContext: {{- include "sandlot.containerSecurity" $root | nindent 2 }}
 {{- include "sandlot.probes" $root | nindent 0 }}
 {{- end }}
 
+{{/* Between the end of a pod's place in EndpointSlices and every proxy's knowing of it: it serves on, or new connections would be refused. */}}
+{{- define "sandlot.leave" -}}
+lifecycle: { preStop: { sleep: { seconds: 5 } } }
+{{- end }}
+
 {{- define "sandlot.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 10001

@@ -1,14 +1,14 @@
 /** The operator is killed at any point of a goodbye, of a wake, or of making room under a limit. */
 import assert from 'node:assert/strict';
 import t from 'tap';
-import { conditionOf, isReady, type Sandbox } from '../contracts/resources.js';
-import type { Route } from '../gateway/table.js';
-import { createWaker } from '../gateway/wake.js';
-import { endSuite, startCluster } from '../test/support/cluster.js';
-import { consistent } from './testing/consistent.js';
-import type { Scene } from './testing/scene.js';
-import { dieAfterEachWrite, dieInFarewell, type Job, type Turn } from './testing/turns.js';
-import { until } from './testing/until.js';
+import { conditionOf, isReady, type Sandbox } from '../../contracts/resources.js';
+import type { Route } from '../../gateway/table.js';
+import { createWaker } from '../../gateway/wake.js';
+import { endSuite, startCluster } from '../support/cluster.js';
+import { consistent } from '../../operator/testing/consistent.js';
+import type { Scene } from '../../operator/testing/scene.js';
+import { dieAfterEachWrite, dieInFarewell, type Job, type Turn } from '../../operator/testing/turns.js';
+import { until } from '../../operator/testing/until.js';
 
 t.setTimeout(600_000);
 const PATIENCE_MS = 90_000;
