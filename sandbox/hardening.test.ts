@@ -1,6 +1,7 @@
 /** The machine is not as one would like it: clocks that jump, folders that may not be read, roots that may not be written. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t from 'tap';
@@ -134,6 +135,10 @@ t.test(
   { skip: !unshared && 'needs root, setpriv and unshare' },
   async (t) => {
     const dir = folder(t);
+    // What a terminal of another user left, whose server is dead, is not ours to remove.
+    const theirs = join(tmpdir(), `sandlot-terminal-${spawnSync('true').pid}-theirs`);
+    mkdirSync(theirs, { mode: 0o700 });
+    t.teardown(() => rmSync(theirs, { recursive: true }));
     // Everything read-only but the folder of the pod and /tmp, as in a pod with readOnlyRootFilesystem.
     const script =
       'mount --bind /tmp /tmp && mount --bind "$1" "$1" && mount -o remount,bind,ro / && shift && exec "$@"';

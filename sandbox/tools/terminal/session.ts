@@ -86,13 +86,21 @@ const ECHOED = /^__run=\d+; eval "\$\([^)]*\)"\n?/;
 const FOLDER = 'sandlot-terminal-';
 let swept = false;
 
-/** Folders of terminals whose server was killed: they hold variables of its shells. Once per process. */
+/**
+ * Folders of terminals whose server was killed: they hold variables of its shells. Once per process. On a machine with more
+ * users some are another's, which are his to remove: no reason for a terminal not to open.
+ */
 function removeLeftovers(): void {
   if (swept) return;
   swept = true;
   for (const name of readdirSync(tmpdir()).filter((each) => each.startsWith(FOLDER))) {
     const pid = Number(name.slice(FOLDER.length).split('-')[0]);
-    if (pid === process.pid || !isAlive(pid)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    if (pid !== process.pid && isAlive(pid)) continue;
+    try {
+      rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    } catch (error) {
+      if (!['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    }
   }
 }
 
