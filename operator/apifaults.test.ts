@@ -182,6 +182,20 @@ await t.test('an API server that fails', { timeout: 580_000 }, async (t) => {
     t.ok(api.calls.length < 3_000, `${api.calls.length} calls`);
   });
 
+  await t.test('a pod whose deletion conflicts refuse is lost once', async (t) => {
+    const { s, api } = await staged(t);
+    let refused = 0;
+    api.rule = ({ verb, resource }) =>
+      verb === 'delete' && resource === 'pods' && refused++ < 4 ? { ...CONFLICT } : undefined;
+    await s.pool(1);
+    await s.sandbox('a', { template: 'standard' });
+    const before = await when(s, 'ready', 'a', isReady);
+    await s.kubelet.fail(before.status?.slot ?? '', { reason: 'Evicted', message: 'by the test' });
+    const after = await when(s, 'repaired', 'a', (one) => isReady(one) && one.status?.podUID !== before.status?.podUID);
+    t.ok(refused > 4, `${refused} deletions`);
+    t.equal(after.status?.consecutiveFailures, 1);
+  });
+
   await t.test('slow answers', async (t) => {
     const { s, api } = await staged(t);
     const random = seeded(800);

@@ -58,6 +58,15 @@ export function createChildren(client: KubeClient, world: World): Children {
     }
   };
 
+  const uidOf = async (ref: { name: string; namespace: string }, signal: AbortSignal): Promise<string | undefined> => {
+    try {
+      return (await client.get(POD, ref, { signal })).metadata.uid;
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  };
+
   return {
     async ensureService(namespace, slot, signal) {
       const desired = buildSharedService(namespace, slot);
@@ -89,8 +98,10 @@ export function createChildren(client: KubeClient, world: World): Children {
       try {
         await client.delete(POD, { namespace, name }, { ...grace, preconditions: { uid }, signal });
       } catch (error) {
-        // A conflict means that another pod has the name now: this one is gone too.
-        if (!isNotFound(error) && !isConflict(error)) throw error;
+        // A conflict may mean that another pod has the name now. Any other leaves it there: taken for gone, it would be
+        // found again, and its one loss counted twice.
+        const isGone = isNotFound(error) || (isConflict(error) && (await uidOf({ name, namespace }, signal)) !== uid);
+        if (!isGone) throw error;
         world.pods.noteGone({ metadata: { name, namespace, uid } });
       }
     },
